@@ -1,0 +1,31 @@
+#include <thread>
+
+#include <nlohmann/json.hpp>
+
+#include "engine/api/model_impl.h"
+
+#if KONV_HAVE_CPUINFO
+#include <cpuinfo.h>
+#endif
+
+namespace konv {
+
+std::string devices() {
+  nlohmann::ordered_json out;
+  const Machine machine = api::machine_for();
+  nlohmann::ordered_json cpu = {{"device", "cpu"}, {"isa", name(machine.isa)}, {"detected_isa", name(detected_isa())}, {"cores", std::thread::hardware_concurrency()}};
+#if KONV_HAVE_CPUINFO
+  if (cpuinfo_initialize()) {
+    cpu["name"] = cpuinfo_get_packages_count() ? cpuinfo_get_package(0)->name : "";
+    const auto size = [](const cpuinfo_cache* cache) { return cache ? cache->size : 0u; };
+    cpu["l1d_bytes"] = size(cpuinfo_get_l1d_caches_count() ? cpuinfo_get_l1d_cache(0) : nullptr);
+    cpu["l2_bytes"] = size(cpuinfo_get_l2_caches_count() ? cpuinfo_get_l2_cache(0) : nullptr);
+    cpu["l3_bytes"] = size(cpuinfo_get_l3_caches_count() ? cpuinfo_get_l3_cache(0) : nullptr);
+  }
+#endif
+  out["devices"] = {std::move(cpu)};
+  out["cuda"] = "this build has no CUDA backend";
+  return out.dump(2);
+}
+
+}  // namespace konv

@@ -1,0 +1,200 @@
+#include <algorithm>
+#include <map>
+
+#include <fmt/format.h>
+
+#include "engine/api/model_impl.h"
+#include "engine/base/aligned.h"
+#include "engine/base/thread_pool.h"
+#include "engine/run/context.h"
+
+namespace konv {
+
+struct Runtime::Impl {
+  explicit Impl(int threads) : pool(threads) {}
+  ThreadPool pool;
+};
+
+Runtime::Runtime(int threads) {
+  if (threads < 0) throw Error(fmt::format("--threads {}: expected 0 (all cores) or more", threads));
+  impl_ = std::make_shared<Impl>(threads);
+}
+
+int Runtime::threads() const { return impl_->pool.threads(); }
+
+namespace {
+
+/// Gives the pool back even when a run throws.
+class Lease {
+ public:
+  explicit Lease(ThreadPool& pool) : pool_(pool.threads() > 1 && pool.try_acquire() ? &pool : nullptr) {}
+  ~Lease() {
+    if (pool_) pool_->release();
+  }
+  Lease(const Lease&) = delete;
+  Lease& operator=(const Lease&) = delete;
+  ThreadPool* get() const { return pool_; }
+
+ private:
+  ThreadPool* pool_;
+};
+
+void check_options(const SessionOptions& options) {
+  if (options.device != "auto" && options.device != "cpu") {
+    throw Error(fmt::format("--device {}: this build has no such device; expected auto or cpu", options.device));
+  }
+  if (options.precision != "float32") throw Error(fmt::format("--precision {}: no kernel here computes in it; expected float32", options.precision));
+  if (options.memory_limit < 0) throw Error(fmt::format("--memory-limit {}: expected a number of bytes, 0 for none", options.memory_limit));
+}
+
+std::string sizes(const std::vector<std::int64_t>& dims) { return to_string(Dims(dims)); }
+
+}  // namespace
+
+/// One shape's memory and outputs.
+struct Prepared {
+  Prepared(std::shared_ptr<const run::Executable> executable, int threads) : context(std::move(executable), threads), seconds(context.executable().plan().steps.size()) {
+    const plan::Plan& plan = context.executable().plan();
+    for (std::size_t i = 0; i < plan.outputs.size(); ++i) outputs.push_back(aligned_bytes(context.output_bytes(i)));
+  }
+  run::Context context;
+  std::vector<std::shared_ptr<std::byte>> outputs;
+  std::vector<double> seconds;  // per step, of the last run
+};
+
+struct Session::Impl {
+  std::shared_ptr<run::Network> network;
+  std::shared_ptr<Runtime::Impl> runtime;
+  SessionOptions options;
+  Machine machine;
+  std::string device = "cpu", isa;
+  std::map<std::vector<Dims>, std::unique_ptr<Prepared>> prepared;
+  std::vector<Dims> shapes;        // of the current run, kept to reuse its memory
+  std::vector<const void*> data;
+  Prepared* last = nullptr;
+
+  const Graph& graph() const { return network->graph(); }
+  void take_inputs(std::span<const InputTensor> inputs);
+  std::size_t input_index(const InputTensor& input, std::size_t position) const;
+  Prepared& prepare();
+};
+
+std::size_t Session::Impl::input_index(const InputTensor& input, std::size_t position) const {
+  const std::vector<ValueId>& ids = graph().inputs();
+  if (input.name.empty() && position < ids.size()) return position;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (graph().value(ids[i]).name == input.name) return i;
+  }
+  std::string names;
+  for (ValueId id : ids) names += (names.empty() ? "" : ", ") + graph().value(id).name;
+  throw Error(fmt::format("input '{}': the model has no such input; expected {}", input.name, names.empty() ? "none" : names));
+}
+
+void Session::Impl::take_inputs(std::span<const InputTensor> inputs) {
+  const std::vector<ValueId>& ids = graph().inputs();
+  shapes.resize(ids.size());
+  data.assign(ids.size(), nullptr);
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const InputTensor& input = inputs[i];
+    const std::size_t index = input_index(input, i);
+    const Value& value = graph().value(ids[index]);
+    if (data[index]) throw Error(fmt::format("input '{}': given twice; expected once", value.name));
+    if (input.type != api::to_type(value.dtype)) {
+      throw Error(fmt::format("input '{}': is {}; expected {}", value.name, type_name(input.type), name(value.dtype)));
+    }
+    if (!input.data) throw Error(fmt::format("input '{}': has no data; expected a tensor of {}", value.name, sizes(input.shape)));
+    shapes[index].assign(input.shape.begin(), input.shape.end());
+    data[index] = input.data;
+  }
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (!data[i]) throw Error(fmt::format("input '{}': is missing; expected a tensor of {}", graph().value(ids[i]).name, graph().value(ids[i]).shape ? to_string(*graph().value(ids[i]).shape) : "any shape"));
+  }
+}
+
+Prepared& Session::Impl::prepare() {
+  const auto found = prepared.find(shapes);
+  if (found != prepared.end()) return *found->second;
+  const plan::Options plan_options{.memory_limit = options.memory_limit, .threads = runtime->pool.threads()};
+  auto made = std::make_unique<Prepared>(network->executable(shapes, machine, plan_options), runtime->pool.threads());
+  return *(prepared[shapes] = std::move(made));
+}
+
+Session::Session(const Model& model, const SessionOptions& options) : Session(model, Runtime(), options) {}
+
+Session::Session(const Model& model, const Runtime& runtime, const SessionOptions& options) : impl_(std::make_unique<Impl>()) {
+  check_options(options);
+  impl_->network = model.impl_->network;
+  impl_->runtime = runtime.impl_;
+  impl_->options = options;
+  impl_->machine = api::machine_for();
+  impl_->isa = name(impl_->machine.isa);
+}
+
+Session::~Session() = default;
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+
+void Session::run(std::span<const InputTensor> inputs) {
+  Impl& s = *impl_;
+  s.take_inputs(inputs);
+  Prepared& p = s.prepare();
+  for (std::size_t i = 0; i < s.data.size(); ++i) p.context.set_input(i, s.data[i]);
+  {
+    const Lease lease(s.runtime->pool);
+    if (s.options.profile) {
+      std::fill(p.seconds.begin(), p.seconds.end(), 0.0);
+      p.context.run_timed(lease.get(), p.seconds);
+    } else {
+      p.context.run(lease.get());
+    }
+  }
+  for (std::size_t i = 0; i < p.outputs.size(); ++i) p.context.get_output(i, p.outputs[i].get());
+  s.last = &p;
+}
+
+std::size_t Session::output_count() const { return impl_->graph().outputs().size(); }
+
+OutputTensor Session::output(std::size_t index) const {
+  if (!impl_->last) throw Error("output: nothing has run; expected run() first");
+  if (index >= output_count()) throw Error(fmt::format("output {}: the model has {}; expected a smaller index", index, output_count()));
+  const plan::Plan& plan = impl_->last->context.executable().plan();
+  const plan::Value& value = plan.values[static_cast<std::size_t>(plan.outputs[index])];
+  const Value& origin = impl_->graph().value(impl_->graph().outputs()[index]);
+  return {origin.name, api::to_type(value.layout.dtype), value.dims, impl_->last->outputs[index].get(), static_cast<std::size_t>(impl_->last->context.output_bytes(index))};
+}
+
+const std::string& Session::device() const { return impl_->device; }
+const std::string& Session::isa() const { return impl_->isa; }
+int Session::threads() const { return impl_->runtime->pool.threads(); }
+
+std::vector<LayerReport> Session::layers() const {
+  std::vector<LayerReport> layers;
+  if (!impl_->last) return layers;
+  const plan::Plan& plan = impl_->last->context.executable().plan();
+  for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+    const plan::Step& step = plan.steps[i];
+    const plan::Value& output = plan.values[static_cast<std::size_t>(step.output)];
+    std::int64_t bytes = output.bytes;
+    for (int input : step.inputs) bytes += input < 0 ? 0 : plan.values[static_cast<std::size_t>(input)].bytes;
+    const double threads = impl_->runtime->pool.threads();
+    const double limit = std::max(2.0 * static_cast<double>(step.macs) / (impl_->machine.flops * threads), static_cast<double>(bytes) / impl_->machine.l2_bandwidth);
+    layers.push_back({step.name, step.op, step.kernel, name(output.layout.dtype), output.dims, step.macs, impl_->last->seconds[i], limit});
+  }
+  return layers;
+}
+
+MemoryReport Session::memory() const {
+  MemoryReport report;
+  const Graph& graph = impl_->graph();
+  for (int v = 0; v < graph.value_count(); ++v) {
+    if (const Tensor* constant = graph.constant({v}); constant && graph.reader_count({v}) > 0) report.weights_bytes += constant->size_bytes();
+  }
+  if (impl_->last) {
+    const plan::Plan& plan = impl_->last->context.executable().plan();
+    report.arena_bytes = plan.arena_bytes;
+    report.workspace_bytes = plan.workspace_bytes * impl_->runtime->pool.threads();
+  }
+  return report;
+}
+
+}  // namespace konv

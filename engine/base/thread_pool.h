@@ -1,0 +1,64 @@
+// A small pool of threads that share the chunks of one layer after another.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+namespace konv {
+
+/// A call that lasts no longer than the function it is handed to; no allocation.
+class ChunkFunction {
+ public:
+  template <class F>
+  requires(!std::is_same_v<std::remove_cvref_t<F>, ChunkFunction>) ChunkFunction(const F& f)  // NOLINT: converts from any callable
+      : object_(&f), call_([](const void* object, std::int64_t chunk, int thread) { (*static_cast<const F*>(object))(chunk, thread); }) {}
+  void operator()(std::int64_t chunk, int thread) const { call_(object_, chunk, thread); }
+
+ private:
+  const void* object_;
+  void (*call_)(const void*, std::int64_t, int);
+};
+
+/// Chunks are claimed one by one from a counter: a thread that the operating system has taken off its core holds at most one, so nobody waits for a thread
+/// that has nothing to do. Idle threads spin for about 50 us, which bridges the gap between layers, then sleep.
+class ThreadPool {
+ public:
+  /// `threads` in all, the caller of run() included; 0 = one per core that this process may use.
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int threads() const { return static_cast<int>(workers_.size()) + 1; }
+
+  /// Calls f(chunk, thread) for every chunk in [0, chunks), 0 <= thread < threads(), and returns when all are done. Only for the holder of the pool.
+  void run(std::int64_t chunks, ChunkFunction f);
+
+  /// Takes the pool for a whole inference; false when somebody else has it (then work serially).
+  bool try_acquire() { return !busy_.exchange(true, std::memory_order_acquire); }
+  void release() { busy_.store(false, std::memory_order_release); }
+
+ private:
+  struct Job {
+    const ChunkFunction* function = nullptr;
+    std::int64_t chunks = 0;
+  };
+
+  void work(int thread);
+  bool claim(std::int64_t& chunk);
+
+  Job job_;
+  std::uint32_t epoch_ = 0;
+  alignas(64) std::atomic<std::uint64_t> ticket_{0};  // epoch << 32 | chunks nobody has claimed yet
+  alignas(64) std::atomic<std::int64_t> done_{0};
+  alignas(64) std::atomic<std::uint32_t> wake_{0};  // sleepers wait for it to change
+  std::atomic<int> sleeping_{0};
+  std::atomic<bool> stop_{false};
+  std::atomic<bool> busy_{false};
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace konv

@@ -1,0 +1,201 @@
+// konv: run convolutional networks. The C++ interface of libkonv; konv.h is the same in C.
+//
+//   const konv::Model model = konv::Model::load("resnet20.konv");
+//   konv::Session session(model);
+//   std::vector<float> input(3 * 32 * 32);
+//   model.preprocess(rgb, 32, 32, input.data());                  // 8-bit pixels to the input tensor
+//   session.run({{.name = "input", .shape = {1, 3, 32, 32}, .data = input.data()}});
+//   std::span<const float> logits = session.output(0).values<float>();
+//
+// Errors that the caller, a file or a machine can cause are thrown as konv::Error, one line each. The library never prints, exits or aborts, and changes no
+// process-wide setting. Models are immutable and may be shared by threads; a Session belongs to one thread at a time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <konv/error.hpp>
+#include <konv/export.h>
+
+namespace konv {
+
+/// The version of the library, "0.1.0".
+KONV_API const char* version();
+
+/// Element types, numbered as in model files.
+enum class Type : std::uint8_t {
+  float32, float64, float16, bfloat16, int64, int32, int16, int8, int4, int2, uint64, uint32, uint16, uint8, uint4, uint2, boolean,
+};
+
+KONV_API const char* type_name(Type type);
+
+/// An input or output of a model; sizes that are not fixed are -1.
+struct TensorInfo {
+  std::string name;
+  Type type = Type::float32;
+  std::vector<std::int64_t> shape;
+};
+
+/// A tensor somebody else owns: row-major, without gaps.
+struct InputTensor {
+  std::string name;  ///< empty: inputs in the model's order
+  Type type = Type::float32;
+  std::vector<std::int64_t> shape;
+  const void* data = nullptr;
+};
+
+/// An output of the last run; valid until the session runs again or ends.
+struct OutputTensor {
+  std::string name;
+  Type type = Type::float32;
+  std::vector<std::int64_t> shape;
+  const void* data = nullptr;
+  std::size_t size_bytes = 0;
+
+  template <class T>
+  std::span<const T> values() const {
+    return {static_cast<const T*>(data), size_bytes / sizeof(T)};
+  }
+};
+
+/// What a pass did: one line per place where it fired.
+struct PassReport {
+  std::string pass;
+  std::vector<std::string> fired;
+};
+
+struct PassInfo {
+  std::string name, summary, place;
+};
+
+/// Pixels to tensor: x = (pixel * scale - mean[c]) / std[c].
+struct PreprocessingInfo {
+  std::int32_t width = 0, height = 0;
+  float scale = 1.0f / 255.0f;
+  std::vector<float> mean, std;
+  bool bgr = false;
+};
+
+struct SessionOptions;
+
+/// A network with its weights. Copies are cheap and share everything.
+class KONV_API Model {
+ public:
+  /// Maps a .konv file. The file must not change while the model lives. Throws Error for anything that is not a whole, valid model.
+  static Model load(const std::string& path);
+  /// The same from memory; `name` stands for the file in errors.
+  static Model from_bytes(std::span<const std::byte> bytes, const std::string& name);
+  /// Writes a .konv file, whole or not at all.
+  void save(const std::string& path) const;
+
+  std::vector<TensorInfo> inputs() const;
+  std::vector<TensorInfo> outputs() const;
+  const std::vector<std::string>& labels() const;
+  /// Null when the model records none.
+  std::unique_ptr<PreprocessingInfo> preprocessing() const;
+  /// Passes that were applied, in order.
+  const std::vector<std::string>& applied_passes() const;
+
+  /// Interleaved 8-bit RGB pixels of one image to the model's first input, [3, height, width] floats. Throws Error when the size is not the model's.
+  void preprocess(const std::uint8_t* rgb, int width, int height, float* out) const;
+
+  /// A model with graph passes applied: "default", "none" or names separated by commas.
+  Model optimize(std::string_view passes = "default", std::vector<PassReport>* reports = nullptr) const;
+  /// Every pass there is, in the order of the default pipeline.
+  static std::vector<PassInfo> passes();
+  /// Default passes that would still change something.
+  std::vector<std::string> pending_passes() const;
+
+  /// A model whose outputs are these values (any named value of the graph), for looking inside.
+  Model with_outputs(const std::vector<std::string>& values) const;
+  /// A copy with other labels and preprocessing.
+  Model with_metadata(std::vector<std::string> labels, const PreprocessingInfo* preprocessing) const;
+
+  /// The graph as JSON: nodes, shapes, attributes, applied passes, parameters, weight bytes, multiply-adds (for batch 1 where the batch is open).
+  std::string describe() const;
+  /// The graph in Graphviz' language.
+  std::string dot() const;
+  /// The plan for these input shapes as JSON: steps, kernels, refusals, memory. Empty shapes: the model's, with batch 1.
+  std::string plan(const SessionOptions& options, const std::vector<std::vector<std::int64_t>>& input_shapes = {}) const;
+
+  std::int64_t weights_bytes() const;
+
+ private:
+  friend class Session;
+  struct Impl;
+  explicit Model(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+  std::shared_ptr<const Impl> impl_;
+};
+
+/// Owns the threads. One serves any number of sessions; a session that finds it busy runs on the calling thread alone.
+class KONV_API Runtime {
+ public:
+  /// `threads` in all, the calling one included; 0 = one per core.
+  explicit Runtime(int threads = 0);
+  int threads() const;
+
+ private:
+  friend class Session;
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+struct SessionOptions {
+  std::string device = "auto";       ///< auto, cpu, cuda, cuda:N
+  std::string isa;                   ///< plan only: an instruction set that need not be here
+  std::string precision = "float32";
+  std::int64_t memory_limit = 0;     ///< bytes for weights, arena and workspace together; 0 = none
+  bool profile = false;              ///< time every step
+};
+
+/// One step of the last shape's plan.
+struct LayerReport {
+  std::string name, op, kernel, type;
+  std::vector<std::int64_t> output_shape;
+  std::int64_t macs = 0;
+  double seconds = 0;        ///< of the last run; with SessionOptions::profile
+  double limit_seconds = 0;  ///< what this machine could do at best (multiply-adds against peak, bytes against bandwidth)
+};
+
+struct MemoryReport {
+  std::int64_t weights_bytes = 0, arena_bytes = 0, workspace_bytes = 0;
+};
+
+/// Runs one model on one device. Any input shape the model admits, any batch size; after a shape's first run nothing is allocated.
+class KONV_API Session {
+ public:
+  explicit Session(const Model& model, const SessionOptions& options = {});
+  Session(const Model& model, const Runtime& runtime, const SessionOptions& options = {});
+  ~Session();
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+
+  /// Throws Error naming the input when something is missing, unknown, or of the wrong type or shape.
+  void run(std::span<const InputTensor> inputs);
+  void run(std::initializer_list<InputTensor> inputs) { run(std::span<const InputTensor>(inputs.begin(), inputs.size())); }
+
+  std::size_t output_count() const;
+  OutputTensor output(std::size_t index) const;
+
+  const std::string& device() const;  ///< what runs: "cpu"
+  const std::string& isa() const;     ///< "avx512"
+  int threads() const;
+  std::vector<LayerReport> layers() const;  ///< of the last run's shape
+  MemoryReport memory() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// What this machine offers, as JSON: CPU, instruction sets, caches, devices.
+KONV_API std::string devices();
+
+}  // namespace konv

@@ -1,0 +1,238 @@
+#include "engine/plan/builder.h"
+
+#include <algorithm>
+
+#include <konv/error.hpp>
+
+namespace konv::plan {
+
+std::string describe_node(const Node& node) { return fmt::format("node '{}' ({})", node.name, display_name(node.op)); }
+
+Builder::Builder(const Graph& g, std::vector<Fact> facts, const Machine& m, const Options& o)
+    : graph(g), machine(m), options(o), facts_(std::move(facts)), dims_(facts_.size()), index_(facts_.size(), -1) {
+  for (std::size_t v = 0; v < facts_.size(); ++v) {
+    if (facts_[v].shape && fully_known(*facts_[v].shape)) dims_[v] = to_dims(*facts_[v].shape);
+  }
+  plan_.isa = machine.isa;
+}
+
+bool Builder::is_literal(ValueId id) const {
+  const Fact& fact = facts_[static_cast<std::size_t>(id.index)];
+  return fact.ints && fact.shape && fully_known(*fact.shape) && std::all_of(fact.ints->begin(), fact.ints->end(), [](const Dim& d) { return d.known(); });
+}
+
+Ints Builder::ints(const Node& node, ValueId id) const {
+  if (!is_literal(id)) {
+    throw Error(fmt::format("{}: '{}' is known only when the network runs; expected a size that follows from the input shapes", describe_node(node), graph.value(id).name));
+  }
+  Ints values;
+  for (const Dim& d : *facts_[static_cast<std::size_t>(id.index)].ints) values.push_back(d.value());
+  return values;
+}
+
+int Builder::new_value(Value value) {
+  plan_.values.push_back(std::move(value));
+  extra_.emplace_back();
+  return static_cast<int>(plan_.values.size()) - 1;
+}
+
+int Builder::define(ValueId id, Format format, int block) {
+  Value value;
+  value.name = graph.value(id).name;
+  value.origin = id;
+  value.dims = dims(id);
+  value.layout = {.format = format, .block = block, .dtype = dtype(id)};
+  if (value.dims.size() == 4 || format == Format::blocked) value.layout.padded_channels = round_up(value.dims.at(1), block);
+  return index_[static_cast<std::size_t>(id.index)] = new_value(std::move(value));
+}
+
+void Builder::define_input(ValueId id) { plan_.inputs.push_back(define(id)); }
+
+int Builder::source(ValueId id) {
+  int& index = index_[static_cast<std::size_t>(id.index)];
+  if (index >= 0) return index;
+  Value value;
+  value.name = graph.value(id).name;
+  value.origin = id;
+  value.dims = dims(id);
+  value.layout.dtype = dtype(id);
+  value.strides = dense_strides(value.dims);
+  if (graph.constant(id)) {
+    value.storage = Storage::constant;
+  } else if (is_literal(id)) {
+    value.storage = Storage::literal;
+    for (const Dim& d : *facts_[static_cast<std::size_t>(id.index)].ints) value.ints.push_back(d.value());
+  } else {
+    throw Error(fmt::format("value '{}': has no producer; expected a node or a constant", value.name));
+  }
+  value.bytes = storage_bytes(value.layout.dtype, element_count(value.dims));
+  return index = new_value(std::move(value));
+}
+
+bool Builder::satisfies(int v, const Need& need) {
+  Value& value = plan_.values[static_cast<std::size_t>(v)];
+  Extra& extra = extra_[static_cast<std::size_t>(v)];
+  if (value.layout.format != need.format || value.layout.block != need.block) return false;
+  if (!need.halo.empty()) {
+    if (value.storage != Storage::arena || extra.dense) return false;
+    Halo& halo = value.layout.halo;
+    halo = {std::max(halo.top, need.halo.top), std::max(halo.left, need.halo.left), std::max(halo.bottom, need.halo.bottom), std::max(halo.right, need.halo.right)};
+  }
+  if (need.dense) {
+    if (value.storage == Storage::view && extra.axis >= 0) return false;
+    if (!value.layout.halo.empty()) return false;
+    extra.dense = true;
+  }
+  return true;
+}
+
+int Builder::copy_as(int from, const Need& need) {
+  for (const auto& [original, copy] : copies_) {
+    if (original == from && satisfies(copy, need)) return copy;
+  }
+  Value value = plan_.values[static_cast<std::size_t>(from)];
+  value.origin = {};
+  value.name += need.format == Format::blocked ? fmt::format(":nchw{}c", need.block) : need.halo.empty() ? ":dense" : ":halo";
+  value.storage = Storage::arena;
+  value.parent = -1;
+  value.ints.clear();
+  value.layout.format = need.format;
+  value.layout.block = need.block;
+  value.layout.halo = need.halo;
+  const Dims sizes = value.dims;
+  if (value.layout.format == Format::blocked) value.layout.padded_channels = round_up(sizes.at(1), need.block);
+  const Layout from_layout = plan_.values[static_cast<std::size_t>(from)].layout;
+  const int element_bytes = bits(value.layout.dtype) / 8;
+  const int to = new_value(std::move(value));
+  extra_[static_cast<std::size_t>(to)].dense = need.dense;
+  copies_.emplace_back(from, to);
+
+  const bool image = sizes.size() == 3 || sizes.size() == 4;
+  if (image && element_bytes > 0) {
+    const bool flat = sizes.size() == 3;
+    ReorderStep work{{.batch = sizes[0], .channels = sizes[1], .height = flat ? 1 : sizes[2], .width = sizes.back(), .in_block = from_layout.block, .out_block = need.block, .element_bytes = element_bytes}};
+    Step& step = add({}, work, reorder_kernels(), {from}, to);
+    step.name = plan_.values[static_cast<std::size_t>(to)].name;
+    step.op = "Reorder";
+  } else {
+    CopyStep work{{.count = element_count(sizes), .element_bytes = element_bytes}, {{.dims = sizes, .in_strides = {}, .out_strides = dense_strides(sizes)}}};
+    Step& step = add({}, work, copy_kernels(), {from}, to);
+    step.name = plan_.values[static_cast<std::size_t>(to)].name;
+    step.op = "Copy";
+  }
+  return to;
+}
+
+int Builder::read(ValueId id, const Need& need) {
+  if (!id) return -1;
+  const int value = source(id);
+  return satisfies(value, need) ? value : copy_as(value, need);
+}
+
+void Builder::alias(const Node& node, NodeId id, ValueId input) {
+  const int from = source(input);
+  const Storage storage = plan_.values[static_cast<std::size_t>(from)].storage;
+  const bool in_arena = storage == Storage::arena || storage == Storage::view;
+  if (in_arena && satisfies(from, {.dense = true})) {
+    const int v = define(node.output());
+    plan_.values[static_cast<std::size_t>(v)].storage = Storage::view;
+    plan_.values[static_cast<std::size_t>(v)].parent = from;
+    extra_[static_cast<std::size_t>(v)].dense = true;
+    return;
+  }
+  // A copy in row-major order; the output is dense, so its dims may be the input's here.
+  const int to_value = read(input);
+  const Dims sizes = dims(input);
+  const int output = define(node.output());
+  extra_[static_cast<std::size_t>(output)].dense = true;
+  CopyStep work{{.count = element_count(sizes), .element_bytes = bits(dtype(input)) / 8}, {{.dims = sizes, .in_strides = {}, .out_strides = dense_strides(sizes)}}};
+  add(id, std::move(work), copy_kernels(), {to_value}, output);
+}
+
+bool Builder::place_inside(ValueId part, int whole, int axis, std::int64_t index) {
+  if (graph.is_input(part) || graph.constant(part) || is_literal(part)) return false;
+  const int v = source(part);
+  Value& value = plan_.values[static_cast<std::size_t>(v)];
+  Extra& extra = extra_[static_cast<std::size_t>(v)];
+  if (value.storage != Storage::arena || extra.dense || value.layout.format != Format::plain || !value.layout.halo.empty()) return false;
+  const auto producer = std::find_if(plan_.steps.begin(), plan_.steps.end(), [&](const Step& s) { return s.output == v; });
+  if (producer == plan_.steps.end()) return false;
+  const Work& work = producer->work;
+  const bool writes_strided = std::holds_alternative<ConvStep>(work) || std::holds_alternative<ConvTransposeStep>(work) || std::holds_alternative<PoolStep>(work) ||
+                              std::holds_alternative<UnaryStep>(work) || std::holds_alternative<BinaryStep>(work) || std::holds_alternative<BatchNormStep>(work);
+  if (!writes_strided) return false;
+  value.storage = Storage::view;
+  value.parent = whole;
+  extra.axis = axis;
+  extra.index = index;
+  return true;
+}
+
+void Builder::settle_views() {
+  for (Value& value : plan_.values) {
+    if (value.storage == Storage::arena) lay_out(value);
+  }
+  // A parent may come before or after its view in the list, so each view looks up its chain.
+  const auto settle = [&](auto&& self, int v) -> void {
+    Value& value = plan_.values[static_cast<std::size_t>(v)];
+    if (value.storage != Storage::view || !value.strides.empty() || value.dims.empty()) return;
+    self(self, value.parent);
+    const Value& parent = plan_.values[static_cast<std::size_t>(value.parent)];
+    const Extra& extra = extra_[static_cast<std::size_t>(v)];
+    value.start = parent.start;
+    if (extra.axis >= 0) {
+      value.strides = parent.strides;
+      value.start += extra.index * parent.strides[static_cast<std::size_t>(extra.axis)];
+    } else {
+      value.strides = dense_strides(value.dims);
+    }
+    value.bytes = storage_bytes(value.layout.dtype, element_count(value.dims));
+  };
+  for (std::size_t v = 0; v < plan_.values.size(); ++v) settle(settle, static_cast<int>(v));
+  for (Step& step : plan_.steps) {
+    if (auto* copy = std::get_if<CopyStep>(&step.work)) {
+      for (Piece& piece : copy->pieces) {  // an empty side means: as the value lies
+        if (piece.in_strides.empty()) piece.in_strides = plan_.values[static_cast<std::size_t>(step.inputs[static_cast<std::size_t>(piece.input)])].strides;
+      }
+    }
+  }
+}
+
+void Builder::insert_halo_fills() {
+  std::vector<Step> steps;
+  std::vector<bool> filled(plan_.values.size());
+  const auto fill = [&](int v) {
+    const Value& value = plan_.values[static_cast<std::size_t>(v)];
+    if (value.layout.halo.empty() || filled[static_cast<std::size_t>(v)]) return;
+    filled[static_cast<std::size_t>(v)] = true;
+    HaloStep work{{.batch = value.dims[0], .channels = value.dims[1], .height = value.dims[2], .width = value.dims[3], .in_block = value.layout.block, .out_block = value.layout.block,
+                   .element_bytes = bits(value.layout.dtype) / 8}};
+    const Choice<HaloKernel> choice = choose(halo_kernels(), work.shape, machine);
+    Step step;
+    step.name = value.name + ":ring";
+    step.op = "Halo";
+    step.kernel = choice.kernel->name;
+    step.chunks = choice.kernel->code->chunks(work.shape);
+    step.output = v;
+    step.cost = choice.cost;
+    step.work = work;
+    steps.push_back(std::move(step));
+  };
+  for (int input : plan_.inputs) fill(input);
+  for (Step& step : plan_.steps) {
+    fill(step.output);
+    steps.push_back(std::move(step));
+  }
+  plan_.steps = std::move(steps);
+}
+
+Plan Builder::finish() {
+  for (ValueId output : graph.outputs()) plan_.outputs.push_back(read(output));
+  settle_views();
+  insert_halo_fills();
+  assign_offsets(plan_);
+  for (const Step& step : plan_.steps) plan_.workspace_bytes = std::max(plan_.workspace_bytes, step.workspace);
+  return std::move(plan_);
+}
+
+}  // namespace konv::plan

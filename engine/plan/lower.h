@@ -1,0 +1,38 @@
+// Nodes to steps, one function per operator.
+#pragma once
+
+#include "engine/plan/builder.h"
+
+namespace konv::plan {
+
+void lower(Builder& b, NodeId id, const Node& node, const Conv& op);
+void lower(Builder& b, NodeId id, const Node& node, const ConvTranspose& op);
+void lower(Builder& b, NodeId id, const Node& node, const Pool& op);
+
+void lower(Builder& b, NodeId id, const Node& node, const Gemm& op);
+void lower(Builder& b, NodeId id, const Node& node, const MatMul& op);
+void lower(Builder& b, NodeId id, const Node& node, const BatchNorm& op);
+void lower(Builder& b, NodeId id, const Node& node, const Unary& op);
+void lower(Builder& b, NodeId id, const Node& node, const Binary& op);
+void lower(Builder& b, NodeId id, const Node& node, const Softmax& op);
+void lower(Builder& b, NodeId id, const Node& node, const Reduce& op);
+void lower(Builder& b, NodeId id, const Node& node, const Cast& op);
+
+void lower(Builder& b, NodeId id, const Node& node, const Concat& op);
+void lower(Builder& b, NodeId id, const Node& node, const Pad& op);
+void lower(Builder& b, NodeId id, const Node& node, const Slice& op);
+void lower(Builder& b, NodeId id, const Node& node, const Flatten& op);
+void lower(Builder& b, NodeId id, const Node& node, const Reshape& op);
+void lower(Builder& b, NodeId id, const Node& node, const Squeeze& op);
+void lower(Builder& b, NodeId id, const Node& node, const Unsqueeze& op);
+void lower(Builder& b, NodeId id, const Node& node, const Identity& op);
+void lower(Builder& b, NodeId id, const Node& node, const Transpose& op);
+void lower(Builder& b, NodeId id, const Node& node, const ShapeOf& op);
+void lower(Builder& b, NodeId id, const Node& node, const Gather& op);
+void lower(Builder& b, NodeId id, const Node& node, const ConstantOfShape& op);
+void lower(Builder& b, NodeId id, const Node& node, const Expand& op);
+
+/// Throws konv::Error unless the value is float32: what the arithmetic kernels take.
+void expect_float32(const Builder& b, const Node& node, ValueId value);
+
+}  // namespace konv::plan

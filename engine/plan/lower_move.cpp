@@ -1,0 +1,178 @@
+// Data movement. Reshapes are views; transpose, slice, concat, expand and pad are strided copies between views of the same sizes.
+#include <algorithm>
+
+#include <konv/error.hpp>
+
+#include "engine/plan/lower.h"
+
+namespace konv::plan {
+namespace {
+
+int element_bytes(const Builder& b, const Node& node, ValueId id) {
+  const int size = bits(b.dtype(id)) / 8;
+  if (size == 0) throw Error(fmt::format("{}: '{}' is {}; expected elements of whole bytes", describe_node(node), b.graph.value(id).name, name(b.dtype(id))));
+  return size;
+}
+
+CopyStep copy_of(const Builder& b, const Node& node) {
+  return {{.count = element_count(b.dims(node.output())), .element_bytes = element_bytes(b, node, node.output())}, {}};
+}
+
+/// Along one dimension: `count` output elements from `out` on come from input elements `in`, `in + step`, ...
+struct Segment {
+  std::int64_t out, count, in, step;
+};
+
+/// Output dimension of `size` from an input of `in_size` with `before` elements of padding (negative: cropped).
+std::vector<Segment> pad_segments(const std::string& who, PadMode mode, std::int64_t in_size, std::int64_t before, std::int64_t size) {
+  const std::int64_t first = std::max<std::int64_t>(0, before);                    // first output element that is data
+  const std::int64_t in_first = std::max<std::int64_t>(0, -before);
+  const std::int64_t count = std::max<std::int64_t>(0, std::min(in_size - in_first, size - first));
+  std::vector<Segment> segments = {{first, count, in_first, 1}};
+  const std::int64_t after = size - first - count;
+  if (mode == PadMode::constant) return segments;
+  if (mode == PadMode::edge) {
+    if ((first > 0 || after > 0) && in_size == 0) throw Error(who + ": pads an empty dimension by its edge; expected elements to repeat");
+    if (first > 0) segments.push_back({0, first, 0, 0});
+    if (after > 0) segments.push_back({first + count, after, in_size - 1, 0});
+    return segments;
+  }
+  if (first >= in_size + (first == 0) || after >= in_size + (after == 0)) throw Error(fmt::format("{}: reflects {} and {} elements of {}; expected fewer than there are", who, first, after, in_size));
+  if (first > 0) segments.push_back({0, first, first, -1});
+  if (after > 0) segments.push_back({first + count, after, in_size - 2, -1});
+  return segments;
+}
+
+}  // namespace
+
+void lower(Builder& b, NodeId id, const Node& node, const Flatten&) { b.alias(node, id, node.input(0)); }
+void lower(Builder& b, NodeId id, const Node& node, const Reshape&) { b.alias(node, id, node.input(0)); }
+void lower(Builder& b, NodeId id, const Node& node, const Squeeze&) { b.alias(node, id, node.input(0)); }
+void lower(Builder& b, NodeId id, const Node& node, const Unsqueeze&) { b.alias(node, id, node.input(0)); }
+void lower(Builder& b, NodeId id, const Node& node, const Identity&) { b.alias(node, id, node.input(0)); }
+
+void lower(Builder&, NodeId, const Node& node, const ShapeOf&) {
+  throw Error(fmt::format("{}: its input's sizes are not known when planning; expected sizes that follow from the input shapes", describe_node(node)));
+}
+
+void lower(Builder& b, NodeId id, const Node& node, const Concat& op) {
+  const Dims& out = b.dims(node.output());
+  const auto axis = static_cast<std::size_t>(normalize_axis(node.name, op.axis, std::ssize(out)));
+  const int output = b.define(node.output());
+  CopyStep work = copy_of(b, node);
+  work.shape.count = 0;
+  std::vector<int> inputs;
+  const Ints out_strides = dense_strides(out);
+  std::int64_t index = 0;
+  for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+    const ValueId part = node.inputs[i];
+    const Dims& sizes = b.dims(part);
+    const bool once = std::count(node.inputs.begin(), node.inputs.end(), part) == 1;
+    if (!once || b.graph.is_output(part) || !b.place_inside(part, output, static_cast<int>(axis), index)) {
+      const std::int64_t count = element_count(sizes);
+      if (count > 0) {
+        work.pieces.push_back({.input = static_cast<int>(inputs.size()), .dims = sizes, .in_strides = {}, .out_strides = out_strides, .out_start = index * out_strides[axis]});
+        inputs.push_back(b.read(part));
+        work.shape.count += count;
+      }
+    }
+    index += sizes[axis];
+  }
+  if (!work.pieces.empty()) b.add(id, std::move(work), copy_kernels(), std::move(inputs), output);
+}
+
+void lower(Builder& b, NodeId id, const Node& node, const Transpose& op) {
+  const Dims& in = b.dims(node.input(0));
+  const Dims& out = b.dims(node.output());
+  Ints permutation = op.permutation;
+  if (permutation.empty()) {
+    for (std::int64_t i = std::ssize(in); i-- > 0;) permutation.push_back(i);
+  }
+  const int input = b.read(node.input(0), {.dense = true});
+  const Ints strides = dense_strides(in);
+  CopyStep work = copy_of(b, node);
+  Piece piece{.dims = out, .in_strides = Ints(out.size()), .out_strides = dense_strides(out)};
+  for (std::size_t i = 0; i < out.size(); ++i) piece.in_strides[i] = strides[static_cast<std::size_t>(permutation[i])];
+  work.pieces.push_back(std::move(piece));
+  b.add(id, std::move(work), copy_kernels(), {input}, b.define(node.output()));
+}
+
+void lower(Builder& b, NodeId id, const Node& node, const Slice&) {
+  const Dims& in = b.dims(node.input(Slice::kInput));
+  const auto list = [&](int i) { return node.input(i) ? b.ints(node, node.input(i)) : Ints{}; };
+  const SliceGeometry g = slice_geometry(node.name, in, list(Slice::kStarts), list(Slice::kEnds), list(Slice::kAxes), list(Slice::kSteps));
+  const int input = b.read(node.input(Slice::kInput), {.dense = true});
+  const Ints strides = dense_strides(in);
+  CopyStep work = copy_of(b, node);
+  Piece piece{.dims = g.count, .in_strides = Ints(in.size()), .out_strides = dense_strides(g.count)};
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    piece.in_strides[i] = strides[i] * g.step[i];
+    piece.in_start += strides[i] * g.first[i];
+  }
+  work.pieces.push_back(std::move(piece));
+  b.add(id, std::move(work), copy_kernels(), {input}, b.define(node.output()));
+}
+
+void lower(Builder& b, NodeId id, const Node& node, const Pad& op) {
+  const Dims& in = b.dims(node.input(Pad::kInput));
+  const Dims& out = b.dims(node.output());
+  const Ints pads = b.ints(node, node.input(Pad::kPads));
+  const int input = b.read(node.input(Pad::kInput), {.dense = true});
+  const Ints in_strides = dense_strides(in), out_strides = dense_strides(out);
+  CopyStep work = copy_of(b, node);
+  work.fill_first = op.mode == PadMode::constant;
+  work.fill = static_cast<double>(op.value);
+  // The product of the segments of all dimensions: one copy for the interior, and for the other modes one per side and corner.
+  std::vector<Piece> pieces = {{.dims = {}, .in_strides = {}, .out_strides = {}}};
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    std::vector<Piece> next;
+    for (const Piece& piece : pieces) {
+      for (const Segment& s : pad_segments(describe_node(node), op.mode, in[i], pads[i], out[i])) {
+        if (s.count == 0) continue;
+        Piece p = piece;
+        p.dims.push_back(s.count);
+        p.in_strides.push_back(in_strides[i] * s.step);
+        p.out_strides.push_back(out_strides[i]);
+        p.in_start += in_strides[i] * s.in;
+        p.out_start += out_strides[i] * s.out;
+        next.push_back(std::move(p));
+      }
+    }
+    pieces = std::move(next);
+  }
+  work.pieces = std::move(pieces);
+  b.add(id, std::move(work), copy_kernels(), {input}, b.define(node.output()));
+}
+
+void lower(Builder& b, NodeId id, const Node& node, const Expand&) {
+  const Dims& in = b.dims(node.input(Expand::kInput));
+  const Dims& out = b.dims(node.output());
+  const int input = b.read(node.input(Expand::kInput), {.dense = true});
+  const Ints strides = dense_strides(in);
+  CopyStep work = copy_of(b, node);
+  Piece piece{.dims = out, .in_strides = Ints(out.size(), 0), .out_strides = dense_strides(out)};
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    if (in[i] != 1) piece.in_strides[out.size() - in.size() + i] = strides[i];
+  }
+  work.pieces.push_back(std::move(piece));
+  b.add(id, std::move(work), copy_kernels(), {input}, b.define(node.output()));
+}
+
+void lower(Builder& b, NodeId id, const Node& node, const Gather& op) {
+  const Dims& in = b.dims(node.input(Gather::kInput));
+  const auto axis = static_cast<std::size_t>(normalize_axis(node.name, op.axis, std::ssize(in)));
+  GatherStep work{{.axis_size = in[axis], .indices = element_count(b.dims(node.input(Gather::kIndices))), .element_bytes = element_bytes(b, node, node.output())}};
+  for (std::size_t i = 0; i < axis; ++i) work.shape.outer *= in[i];
+  for (std::size_t i = axis + 1; i < in.size(); ++i) work.shape.inner *= in[i];
+  std::vector<int> inputs = {b.read(node.input(Gather::kInput), {.dense = true}), b.read(node.input(Gather::kIndices), {.dense = true})};
+  b.add(id, work, gather_kernels(), std::move(inputs), b.define(node.output()));
+}
+
+void lower(Builder& b, NodeId id, const Node& node, const ConstantOfShape& op) {
+  CopyStep work = copy_of(b, node);
+  work.fill_first = true;
+  work.fill = op.value;
+  b.add(id, std::move(work), copy_kernels(), {}, b.define(node.output()));
+}
+
+}  // namespace konv::plan

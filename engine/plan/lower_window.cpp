@@ -1,0 +1,136 @@
+// Convolution, transposed convolution and pooling: window operators over one or two spatial dimensions.
+#include "engine/plan/lower.h"
+
+#include <konv/error.hpp>
+
+namespace konv::plan {
+namespace {
+
+/// An image's sizes; a 1-D image has height 1.
+struct Image {
+  std::int64_t batch, channels, h, w;
+};
+
+Image image(const Builder& b, const Node& node, ValueId id) {
+  const Dims& d = b.dims(id);
+  if (d.size() == 3) return {d[0], d[1], 1, d[2]};
+  if (d.size() == 4) return {d[0], d[1], d[2], d[3]};
+  throw Error(fmt::format("{}: '{}' has {} spatial dimensions; expected 1 or 2", describe_node(node), b.graph.value(id).name, static_cast<int>(d.size()) - 2));
+}
+
+/// A window with both spatial dimensions spelled out.
+struct Window2d {
+  std::int64_t kernel_h = 1, kernel_w = 1, stride_h = 1, stride_w = 1, dilation_h = 1, dilation_w = 1;
+  std::int64_t top = 0, left = 0, bottom = 0, right = 0;
+};
+
+Window2d window_2d(const WindowGeometry& g) {
+  Window2d w;
+  const std::size_t last = g.kernel.size() - 1;
+  w.kernel_w = g.kernel[last];
+  w.stride_w = g.strides[last];
+  w.dilation_w = g.dilations[last];
+  w.left = g.pads_begin[last];
+  w.right = g.pads_end[last];
+  if (last == 0) return w;
+  w.kernel_h = g.kernel[0];
+  w.stride_h = g.strides[0];
+  w.dilation_h = g.dilations[0];
+  w.top = g.pads_begin[0];
+  w.bottom = g.pads_end[0];
+  return w;
+}
+
+Shape spatial(const Dims& dims) { return to_shape(Dims(dims.begin() + 2, dims.end())); }
+
+/// Rows and columns that a kernel reads around the image.
+Halo padding_of(const ConvShape& s) {
+  // The last window may end before the padding does (stride), never behind it.
+  return {static_cast<int>(s.pad_top), static_cast<int>(s.pad_left), static_cast<int>(s.pad_bottom), static_cast<int>(s.pad_right)};
+}
+
+}  // namespace
+
+void lower(Builder& b, NodeId id, const Node& node, const Conv& op) {
+  expect_float32(b, node, node.input(Conv::kInput));
+  const Image in = image(b, node, node.input(Conv::kInput));
+  const Image out = image(b, node, node.output());
+  const Dims& weight = b.dims(node.input(Conv::kWeight));
+  const WindowGeometry geometry = window_geometry(node.name, op.window, kernel_of(weight), spatial(b.dims(node.input(Conv::kInput))));
+  const Window2d w = window_2d(geometry);
+
+  ConvStep work;
+  work.activation = op.activation;
+  work.shape = {.batch = in.batch, .in_channels = in.channels, .in_h = in.h, .in_w = in.w, .out_channels = out.channels, .kernel_h = w.kernel_h, .kernel_w = w.kernel_w,
+                .stride_h = w.stride_h, .stride_w = w.stride_w, .dilation_h = w.dilation_h, .dilation_w = w.dilation_w, .pad_top = w.top, .pad_left = w.left,
+                .pad_bottom = w.bottom, .pad_right = w.right, .groups = op.groups};
+
+  const bool flat = b.dims(node.output()).size() == 3;
+  const bool constant_weight = b.graph.constant(node.input(Conv::kWeight)) != nullptr;
+  const auto reject = [&](const ConvKernel& kernel) -> const char* {
+    if (flat && (kernel.code->format == Format::blocked || kernel.code->needs_halo)) return "the image has one dimension";
+    if (!constant_weight && kernel.code->packed_bytes) return "the weight is no constant";
+    return nullptr;
+  };
+  const Choice<ConvKernel> choice = choose(b.options.conv_kernels, work.shape, b.machine, reject);
+  if (!choice.kernel) throw Error(fmt::format("{}: no kernel runs it ({}); expected a shape that one takes", describe_node(node), reasons(choice.others)));
+
+  const ConvCode& code = *choice.kernel->code;
+  const Need same{.format = code.format, .block = code.block};
+  Need need = same;
+  if (code.needs_halo) need.halo = padding_of(work.shape);
+  std::vector<int> inputs = {b.read(node.input(Conv::kInput), need), b.read(node.input(Conv::kWeight), {.dense = true}), b.read(node.input(Conv::kBias), {.dense = true}),
+                             b.read(node.input(Conv::kResidual), same)};
+  const int output = b.define(node.output(), code.format, code.block);
+  b.add(id, work, choice, std::move(inputs), output, work.shape.macs());
+}
+
+void lower(Builder& b, NodeId id, const Node& node, const ConvTranspose& op) {
+  expect_float32(b, node, node.input(ConvTranspose::kInput));
+  const Image in = image(b, node, node.input(ConvTranspose::kInput));
+  const Image out = image(b, node, node.output());
+  const Dims& weight = b.dims(node.input(ConvTranspose::kWeight));
+  const Ints kernel = kernel_of(weight);
+  const std::size_t spatial_rank = kernel.size();
+
+  // The output size is settled by shape inference; what is cut off in front follows from it (ONNX ConvTranspose).
+  Ints strides = op.window.strides, dilations = op.window.dilations, begin(spatial_rank, 0);
+  strides.resize(spatial_rank, 1);
+  dilations.resize(spatial_rank, 1);
+  const Ints sizes_in = spatial_rank == 1 ? Ints{in.w} : Ints{in.h, in.w};
+  const Ints sizes_out = spatial_rank == 1 ? Ints{out.w} : Ints{out.h, out.w};
+  for (std::size_t i = 0; i < spatial_rank; ++i) {
+    if (op.window.auto_pad == AutoPad::explicit_pads && op.output_shape.empty()) {
+      if (i < op.window.pads.size()) begin[i] = op.window.pads[i];
+      continue;
+    }
+    if (op.window.auto_pad == AutoPad::valid) continue;
+    const std::int64_t extra = i < op.output_padding.size() ? op.output_padding[i] : 0;
+    const std::int64_t total = std::max<std::int64_t>(0, strides[i] * (sizes_in[i] - 1) + extra + (kernel[i] - 1) * dilations[i] + 1 - sizes_out[i]);
+    // ONNX: the odd pixel is cut off at the end for SAME_UPPER, else in front.
+    begin[i] = op.window.auto_pad == AutoPad::same_upper ? total / 2 : total - total / 2;
+  }
+
+  const std::size_t last = spatial_rank - 1;
+  ConvTransposeStep work;
+  work.activation = op.activation;
+  work.shape = {.batch = in.batch, .in_channels = in.channels, .in_h = in.h, .in_w = in.w, .out_channels = out.channels, .out_h = out.h, .out_w = out.w,
+                .kernel_h = last ? kernel[0] : 1, .kernel_w = kernel[last], .stride_h = last ? strides[0] : 1, .stride_w = strides[last], .dilation_h = last ? dilations[0] : 1,
+                .dilation_w = dilations[last], .pad_top = last ? begin[0] : 0, .pad_left = begin[last], .groups = op.groups};
+  std::vector<int> inputs = {b.read(node.input(ConvTranspose::kInput)), b.read(node.input(ConvTranspose::kWeight), {.dense = true}), b.read(node.input(ConvTranspose::kBias), {.dense = true})};
+  b.add(id, work, conv_transpose_kernels(), std::move(inputs), b.define(node.output()), work.shape.macs());
+}
+
+void lower(Builder& b, NodeId id, const Node& node, const Pool& op) {
+  expect_float32(b, node, node.input(0));
+  const Image in = image(b, node, node.input(0));
+  const Image out = image(b, node, node.output());
+  const Window2d w = window_2d(window_geometry(node.name, op.window, op.kernel, spatial(b.dims(node.input(0))), op.ceil_mode));
+  PoolStep work{{.average = op.kind == PoolKind::average, .count_include_pad = op.count_include_pad, .batch = in.batch, .channels = in.channels, .in_h = in.h, .in_w = in.w,
+                 .out_h = out.h, .out_w = out.w, .kernel_h = w.kernel_h, .kernel_w = w.kernel_w, .stride_h = w.stride_h, .stride_w = w.stride_w, .dilation_h = w.dilation_h,
+                 .dilation_w = w.dilation_w, .pad_top = w.top, .pad_left = w.left, .pad_bottom = w.bottom, .pad_right = w.right}};
+  const int input = b.read(node.input(0));
+  b.add(id, work, pool_kernels(), {input}, b.define(node.output()));
+}
+
+}  // namespace konv::plan

@@ -1,0 +1,77 @@
+#include <algorithm>
+#include <variant>
+
+#include <konv/error.hpp>
+
+#include "engine/plan/lower.h"
+
+namespace konv::plan {
+namespace {
+
+/// Values that some step has to produce: read on the way to an output and not worked out by shape inference.
+std::vector<bool> needed_values(const Graph& graph, const Builder& builder, const std::vector<NodeId>& order) {
+  std::vector<bool> needed(static_cast<std::size_t>(graph.value_count()));
+  const auto mark = [&](ValueId id) {
+    if (id && !graph.constant(id) && !builder.is_literal(id)) needed[static_cast<std::size_t>(id.index)] = true;
+  };
+  for (ValueId id : graph.outputs()) mark(id);
+  for (std::size_t i = order.size(); i-- > 0;) {
+    const Node& node = graph.node(order[i]);
+    const bool runs = std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId v) { return v && needed[static_cast<std::size_t>(v.index)]; });
+    if (!runs) continue;
+    for (ValueId id : node.inputs) mark(id);
+  }
+  return needed;
+}
+
+void check_sizes(const Graph& graph, const std::vector<Fact>& facts, const std::vector<bool>& needed) {
+  for (int v = 0; v < graph.value_count(); ++v) {
+    const auto i = static_cast<std::size_t>(v);
+    if (!needed[i]) continue;
+    if (facts[i].shape && fully_known(*facts[i].shape)) {
+      if (std::ssize(*facts[i].shape) > kMaxRank) throw Error(fmt::format("value '{}': has {} dimensions; expected at most {}", graph.value({v}).name, facts[i].shape->size(), kMaxRank));
+      continue;
+    }
+    throw Error(fmt::format("value '{}': its shape ({}) does not follow from the input shapes; expected sizes known before running", graph.value({v}).name,
+                            facts[i].shape ? to_string(*facts[i].shape) : "unknown"));
+  }
+}
+
+}  // namespace
+
+void lower(Builder& builder, NodeId id) {
+  const Node& node = builder.graph.node(id);
+  std::visit([&](const auto& op) { lower(builder, id, node, op); }, node.op);
+}
+
+Plan make(const Graph& graph, const std::map<ValueId, Dims>& input_shapes, const Machine& machine, const Options& options) {
+  std::vector<Fact> facts = infer(graph, input_shapes);
+  const std::vector<NodeId> order = graph.nodes();
+  Builder builder(graph, facts, machine, options);
+  const std::vector<bool> needed = needed_values(graph, builder, order);
+  check_sizes(graph, facts, needed);
+  for (ValueId input : graph.inputs()) builder.define_input(input);
+  for (NodeId id : order) {
+    const Node& node = graph.node(id);
+    if (std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId v) { return v && needed[static_cast<std::size_t>(v.index)]; })) lower(builder, id);
+  }
+  Plan plan = builder.finish();
+  if (options.memory_limit > 0) {
+    std::int64_t weights = 0;
+    for (const Value& value : plan.values) weights += value.storage == Storage::constant ? value.bytes : 0;
+    const std::int64_t total = weights + plan.arena_bytes + plan.workspace_bytes * options.threads;
+    if (total > options.memory_limit) {
+      throw Error(fmt::format("--memory-limit {}: the network takes {} bytes (weights {}, arena {}, workspace {}); expected a limit of at least that", options.memory_limit, total,
+                              weights, plan.arena_bytes, plan.workspace_bytes * options.threads));
+    }
+  }
+  return plan;
+}
+
+const char* family(const Work& work) {
+  constexpr const char* kNames[] = {"conv", "conv_transpose", "gemm", "pool", "unary", "binary", "batch_norm", "softmax", "reduce", "copy", "gather", "cast", "reorder", "halo"};
+  static_assert(std::size(kNames) == std::variant_size_v<Work>);
+  return kNames[work.index()];
+}
+
+}  // namespace konv::plan

@@ -1,0 +1,106 @@
+#include "engine/plan/memory.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include <konv/error.hpp>
+
+namespace konv::plan {
+namespace {
+
+constexpr std::int64_t kArenaLimit = std::int64_t{1} << 40;
+
+struct Lifetime {
+  int value = 0;
+  int first = 0, last = 0;  // steps; -1 = before the first
+};
+
+std::vector<Lifetime> lifetimes(const Plan& plan) {
+  const int end = static_cast<int>(plan.steps.size());
+  std::vector<Lifetime> lives(plan.values.size(), Lifetime{0, end, -1});
+  const auto touch = [&](int value, int step) {
+    if (value < 0) return;
+    Lifetime& life = lives[static_cast<std::size_t>(root(plan, value))];
+    life.first = std::min(life.first, step);
+    life.last = std::max(life.last, step);
+  };
+  for (int input : plan.inputs) touch(input, -1);
+  for (int s = 0; s < end; ++s) {
+    const Step& step = plan.steps[static_cast<std::size_t>(s)];
+    for (int input : step.inputs) touch(input, s);
+    touch(step.output, s);
+  }
+  for (int output : plan.outputs) touch(output, end);
+
+  std::vector<Lifetime> used;
+  for (std::size_t v = 0; v < lives.size(); ++v) {
+    if (plan.values[v].storage != Storage::arena || lives[v].last < lives[v].first) continue;
+    lives[v].value = static_cast<int>(v);
+    used.push_back(lives[v]);
+  }
+  return used;
+}
+
+}  // namespace
+
+Ints dense_strides(const Dims& dims) {
+  Ints strides(dims.size());
+  std::int64_t step = 1;
+  for (std::size_t i = dims.size(); i-- > 0;) {
+    strides[i] = step;
+    step *= dims[i];
+  }
+  return strides;
+}
+
+void lay_out(Value& value) {
+  const Layout& layout = value.layout;
+  std::int64_t elements = 0;
+  if (layout.format == Format::plain && layout.halo.empty()) {
+    value.strides = dense_strides(value.dims);
+    value.start = 0;
+    elements = element_count(value.dims);
+  } else {
+    const std::int64_t block = layout.block;
+    const std::int64_t row = (value.dims[3] + layout.halo.left + layout.halo.right) * block;
+    const std::int64_t plane = (value.dims[2] + layout.halo.top + layout.halo.bottom) * row;
+    const std::int64_t blocks = (value.dims[1] + block - 1) / block;
+    value.strides = {blocks * plane, plane, row, block};
+    value.start = layout.halo.top * row + layout.halo.left * block;
+    elements = value.dims[0] * blocks * plane;
+  }
+  value.bytes = storage_bytes(layout.dtype, elements);
+}
+
+int root(const Plan& plan, int value) {
+  while (plan.values[static_cast<std::size_t>(value)].storage == Storage::view) value = plan.values[static_cast<std::size_t>(value)].parent;
+  return value;
+}
+
+void assign_offsets(Plan& plan) {
+  std::vector<Lifetime> lives = lifetimes(plan);
+  const auto bytes = [&](const Lifetime& life) { return plan.values[static_cast<std::size_t>(life.value)].bytes; };
+  std::stable_sort(lives.begin(), lives.end(), [&](const Lifetime& a, const Lifetime& b) { return bytes(a) > bytes(b); });
+
+  plan.arena_bytes = 0;
+  std::vector<Lifetime> placed;  // by offset
+  for (const Lifetime& life : lives) {
+    const std::int64_t wanted = (bytes(life) + kAlignment - 1) / kAlignment * kAlignment;
+    std::int64_t offset = 0;
+    for (const Lifetime& other : placed) {
+      if (other.last < life.first || life.last < other.first) continue;
+      const Value& neighbour = plan.values[static_cast<std::size_t>(other.value)];
+      if (offset + wanted <= neighbour.offset) break;
+      offset = std::max(offset, (neighbour.offset + neighbour.bytes + kAlignment - 1) / kAlignment * kAlignment);
+    }
+    plan.values[static_cast<std::size_t>(life.value)].offset = offset;
+    if (offset + wanted > kArenaLimit) throw Error("value '" + plan.values[static_cast<std::size_t>(life.value)].name + "': the network needs more than 1 TiB; expected smaller shapes");
+    plan.arena_bytes = std::max(plan.arena_bytes, offset + wanted);
+    const auto by_offset = [&](const Lifetime& a, const Lifetime& b) {
+      return plan.values[static_cast<std::size_t>(a.value)].offset < plan.values[static_cast<std::size_t>(b.value)].offset;
+    };
+    placed.insert(std::upper_bound(placed.begin(), placed.end(), life, by_offset), life);
+  }
+}
+
+}  // namespace konv::plan

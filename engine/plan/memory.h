@@ -1,0 +1,24 @@
+// Where values lie: strides from layouts, slots of one arena by lifetimes.
+#pragma once
+
+#include "engine/plan/plan.h"
+
+namespace konv::plan {
+
+inline constexpr std::int64_t kAlignment = 64;
+
+/// Sets bytes, start and strides of an arena value from its dims and layout: [N][C/block][top + H + bottom][left + W + right][block] for images
+/// with a block or a halo, row-major otherwise.
+void lay_out(Value& value);
+
+/// Row-major strides.
+Ints dense_strides(const Dims& dims);
+
+/// Gives every arena value an offset so that values alive at the same time do not overlap, and sets arena_bytes. Inputs are alive from the start, outputs
+/// to the end, a view's parent as long as the view. Greedy by size (Pisarchyk and Lee, arXiv 2001.03288).
+void assign_offsets(Plan& plan);
+
+/// The arena value that `value` is part of, itself if it is none's.
+int root(const Plan& plan, int value);
+
+}  // namespace konv::plan

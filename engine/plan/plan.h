@@ -1,0 +1,159 @@
+// A plan: everything decided about running one graph for one set of input shapes on one machine. It is data - no pointers into kernels, no device
+// touched - so that it can be made, printed and tested for a machine that is not here, saved as JSON and replayed.
+//
+// A plan's values are the graph's values as they will lie in memory, plus those the plan makes itself (reordered copies). Its steps run in
+// order; each covers 0 (a reorder), 1 or more nodes of the graph.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "engine/graph/graph.h"
+#include "kernels/base/layout.h"
+#include "kernels/base/machine.h"
+#include "kernels/cpu/conv/conv.h"
+#include "kernels/cpu/conv_transpose/conv_transpose.h"
+#include "kernels/cpu/copy/copy.h"
+#include "kernels/cpu/eltwise/eltwise.h"
+#include "kernels/cpu/gather/gather.h"
+#include "kernels/cpu/gemm/gemm.h"
+#include "kernels/cpu/pool/pool.h"
+#include "kernels/cpu/reduce/reduce.h"
+#include "kernels/cpu/softmax/softmax.h"
+
+namespace konv::plan {
+
+enum class Storage : std::uint8_t {
+  arena,     ///< a slot of its own
+  view,      ///< part of `parent`: a reshape, or one input of a concat
+  constant,  ///< a weight of the graph
+  literal,   ///< integers that shape arithmetic worked out at plan time
+};
+
+struct Value {
+  std::string name;
+  ValueId origin;  ///< the graph's value; none for those the plan makes
+  Dims dims;
+  Layout layout;
+  Storage storage = Storage::arena;
+  std::int64_t bytes = 0;    ///< of the slot, pad lanes and halo included
+  std::int64_t offset = 0;   ///< of the slot in the arena
+  int parent = -1;           ///< views
+  std::int64_t start = 0;    ///< elements from the slot's (parent's) begin to element (0, ..., 0)
+  Ints strides;              ///< elements
+  Ints ints;                 ///< literals
+};
+
+// What a step does, by kernel family. inputs[] of the step are listed behind each.
+
+struct ConvStep {  // in, weight, bias or -1, residual or -1
+  ConvShape shape;
+  Activation activation;
+};
+struct ConvTransposeStep {  // in, weight, bias or -1
+  ConvTransposeShape shape;
+  Activation activation;
+};
+struct GemmStep {  // a, b, c or -1
+  GemmShape shape;
+  bool transpose_a = false, transpose_b = false;
+  float alpha = 1, beta = 1;
+  Activation activation;
+};
+struct PoolStep {  // in
+  PoolShape shape;
+};
+struct UnaryStep {  // in
+  UnaryShape shape;
+};
+struct BinaryStep {  // a, b
+  BinaryShape shape;
+  Activation activation;
+};
+struct BatchNormStep {  // in, gamma, beta, mean, variance
+  BatchNormShape shape;
+  float epsilon = 0;
+};
+struct SoftmaxStep {  // in
+  SoftmaxShape shape;
+};
+struct ReduceStep {  // in
+  ReduceShape shape;
+  Ints axes;
+};
+/// One strided copy: sizes, and for either side the first element and the element strides.
+struct Piece {
+  int input = 0;  ///< index into the step's inputs
+  Ints dims, in_strides, out_strides;
+  std::int64_t in_start = 0, out_start = 0;
+};
+struct CopyStep {  // one or more
+  CopyShape shape;  ///< of all pieces together
+  std::vector<Piece> pieces;
+  bool fill_first = false;  ///< the output gets `fill` before the pieces land in it
+  double fill = 0;
+};
+struct GatherStep {  // data, indices
+  GatherShape shape;
+};
+struct CastStep {  // in
+  CastShape shape;
+};
+struct ReorderStep {  // in
+  ReorderShape shape;
+};
+struct HaloStep {  // none; writes the ring of its output
+  ReorderShape shape;
+};
+
+using Work = std::variant<ConvStep, ConvTransposeStep, GemmStep, PoolStep, UnaryStep, BinaryStep, BatchNormStep, SoftmaxStep, ReduceStep, CopyStep, GatherStep,
+                          CastStep, ReorderStep, HaloStep>;
+
+/// A kernel that could have run a step: refused with a reason, or slower by the cost model.
+struct Candidate {
+  std::string kernel;
+  std::string refused;  ///< empty: it applies
+  double cost = 0;      ///< predicted seconds on one core
+};
+
+struct Step {
+  std::string name;  ///< of the first node it covers, or what it prepares
+  std::string op;    ///< as a person calls it
+  std::string kernel;
+  Work work;
+  std::vector<NodeId> nodes;
+  std::vector<int> inputs;  ///< values; -1 for an absent optional one
+  int output = -1;
+  std::int64_t chunks = 1;
+  std::int64_t workspace = 0;  ///< bytes per thread
+  std::int64_t macs = 0;
+  double cost = 0;
+  std::vector<Candidate> candidates;  ///< all but the chosen one, in the list's order
+};
+
+struct Plan {
+  std::string device = "cpu";
+  Isa isa = Isa::portable;
+  std::vector<Value> values;
+  std::vector<Step> steps;
+  std::vector<int> inputs, outputs;  ///< values, in the graph's order
+  std::int64_t arena_bytes = 0;
+  std::int64_t workspace_bytes = 0;  ///< per thread: the largest of the steps
+};
+
+/// "conv", "gemm", ...: the kernel family of a step.
+const char* family(const Work& work);
+
+/// Kernel lists and limits; the defaults are the real ones. Tests hand in lists of their own.
+struct Options {
+  std::span<const ConvKernel> conv_kernels = konv::conv_kernels();
+  std::int64_t memory_limit = 0;  ///< bytes for arena and weights; 0 = none
+  std::int64_t threads = 1;       ///< for the workspace's share of the memory limit only: no choice depends on it
+};
+
+/// Throws konv::Error naming the node for shapes that do not fit and for nodes no kernel takes.
+Plan make(const Graph& graph, const std::map<ValueId, Dims>& input_shapes, const Machine& machine, const Options& options = {});
+
+}  // namespace konv::plan

@@ -1,0 +1,278 @@
+#include "engine/run/bind.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <utility>
+
+#include "engine/run/kernel_lookup.h"
+
+namespace konv::run {
+namespace {
+
+template <class CodeType, class Args>
+class KernelCall final : public Call {
+ public:
+  KernelCall(const CodeType& code, Args args) : code_(code), args_(std::move(args)) {}
+  void run(std::int64_t chunk, void* workspace) const override { code_.run(args_, chunk, workspace); }
+
+ private:
+  const CodeType& code_;
+  Args args_;
+};
+
+/// Several copies as one call: chunks are numbered through.
+class CopyCall final : public Call {
+ public:
+  void add(const CopyCode& code, CopyArgs args) {
+    copies_.push_back({&code, args, chunks_});
+    chunks_ += code.chunks(args.shape);
+  }
+  std::int64_t chunks() const { return chunks_; }
+  void run(std::int64_t chunk, void* workspace) const override {
+    const auto after = std::upper_bound(copies_.begin(), copies_.end(), chunk, [](std::int64_t c, const Copy& copy) { return c < copy.first; });
+    const Copy& copy = *std::prev(after);
+    copy.code->run(copy.args, chunk - copy.first, workspace);
+  }
+
+ private:
+  struct Copy {
+    const CopyCode* code;
+    CopyArgs args;
+    std::int64_t first;  // chunk
+  };
+  std::vector<Copy> copies_;
+  std::int64_t chunks_ = 0;
+};
+
+/// Images are [N, C, H, W]; a 1-D image has height 1.
+TensorView as_image(TensorView v) {
+  if (v.rank != 3) return v;
+  v.rank = 4;
+  v.dims[3] = v.dims[2];
+  v.strides[3] = v.strides[2];
+  v.dims[2] = 1;
+  v.strides[2] = 0;
+  return v;
+}
+
+/// The value spread over `dims` as NumPy broadcasts: aligned at the end, zero strides where it repeats.
+TensorView broadcast_to(const TensorView& v, const TensorView& like) {
+  TensorView out = v;
+  out.rank = like.rank;
+  for (int i = 0; i < like.rank; ++i) {
+    const int from = i - (like.rank - v.rank);
+    out.dims[i] = like.dims[i];
+    out.strides[i] = from < 0 || v.dims[from] == 1 ? 0 : v.strides[from];
+  }
+  return out;
+}
+
+void swap_last_two(TensorView& v) {
+  std::swap(v.dims[v.rank - 1], v.dims[v.rank - 2]);
+  std::swap(v.strides[v.rank - 1], v.strides[v.rank - 2]);
+}
+
+/// A dimension of size 1 put in front of dimension `at`.
+void insert_dim(TensorView& v, int at) {
+  for (int i = v.rank; i > at; --i) {
+    v.dims[i] = v.dims[i - 1];
+    v.strides[i] = v.strides[i - 1];
+  }
+  v.dims[at] = 1;
+  v.strides[at] = 0;
+  ++v.rank;
+}
+
+std::uint64_t element_bits(DType dtype, double value) {
+  switch (dtype) {
+    case DType::float32: return std::bit_cast<std::uint32_t>(static_cast<float>(value));
+    case DType::float64: return std::bit_cast<std::uint64_t>(value);
+    case DType::float16:
+    case DType::bfloat16: return 0;  // ConstantOfShape of these types is refused unless zero
+    default: return static_cast<std::uint64_t>(static_cast<std::int64_t>(value));
+  }
+}
+
+class Binder {
+ public:
+  Binder(const Executable& executable, std::byte* arena) : executable_(executable), arena_(arena) {}
+
+  std::vector<BoundCall> bind_all() {
+    const std::vector<plan::Step>& steps = executable_.plan().steps;
+    for (index_ = 0; index_ < steps.size(); ++index_) {
+      step_ = &steps[index_];
+      std::visit([&](const auto& work) { bind(work); }, step_->work);
+    }
+    return std::move(calls_);
+  }
+
+ private:
+  TensorView in(int i) const {
+    const int value = i < static_cast<int>(step_->inputs.size()) ? step_->inputs[static_cast<std::size_t>(i)] : -1;
+    return value < 0 ? TensorView{} : view(executable_, value, arena_);
+  }
+  TensorView out() const { return view(executable_, step_->output, arena_); }
+  const plan::Value& out_value() const { return executable_.plan().values[static_cast<std::size_t>(step_->output)]; }
+
+  template <class K, class Args>
+  void call(std::span<const K> kernels, Args args) {
+    const K& kernel = find_kernel(kernels, *step_);
+    const std::int64_t chunks = kernel.code->chunks(args.shape);
+    using CodeType = std::remove_cvref_t<decltype(*kernel.code)>;
+    calls_.push_back({index_, chunks, std::make_unique<KernelCall<CodeType, Args>>(*kernel.code, std::move(args))});
+  }
+
+  void bind(const plan::ConvStep& w) {
+    const std::byte* packed = executable_.packed(index_);
+    call(conv_kernels(), ConvArgs{.shape = w.shape, .in = as_image(in(Conv::kInput)), .out = as_image(out()), .weight = packed ? packed : in(Conv::kWeight).data,
+                                  .bias = in(Conv::kBias).f32(), .residual = as_image(in(Conv::kResidual)), .activation = w.activation});
+  }
+
+  void bind(const plan::ConvTransposeStep& w) {
+    call(conv_transpose_kernels(), ConvTransposeArgs{.shape = w.shape, .in = as_image(in(0)), .out = as_image(out()), .weight = in(1).f32(), .bias = in(2).f32(), .activation = w.activation});
+  }
+
+  void bind(const plan::GemmStep& w) {
+    TensorView a = in(0), b = in(1), c = in(2), y = out();
+    if (w.transpose_a) swap_last_two(a);
+    if (w.transpose_b) swap_last_two(b);
+    // MatMul's one-dimensional operands: [k] is [1, k] on the left, [k, 1] on the right, and the result loses that 1.
+    const bool vector_a = a.rank == 1, vector_b = b.rank == 1;
+    if (vector_a) insert_dim(a, 0);
+    if (vector_b) insert_dim(b, 1);
+    if (vector_b) insert_dim(y, y.rank);
+    if (vector_a) insert_dim(y, y.rank - 1);
+    const auto spread = [&](TensorView& v) {  // leading dimensions broadcast
+      TensorView like = y;
+      like.dims[y.rank - 2] = v.dims[v.rank - 2];
+      like.dims[y.rank - 1] = v.dims[v.rank - 1];
+      const std::int64_t row = v.strides[v.rank - 2], column = v.strides[v.rank - 1];
+      v = broadcast_to(v, like);
+      v.strides[y.rank - 2] = row;
+      v.strides[y.rank - 1] = column;
+    };
+    spread(a);
+    spread(b);
+    if (c.data) c = broadcast_to(c, y);
+    call(gemm_kernels(), GemmArgs{.shape = w.shape, .a = a, .b = b, .c = c, .out = y, .alpha = w.alpha, .beta = w.beta, .activation = w.activation});
+  }
+
+  void bind(const plan::PoolStep& w) { call(pool_kernels(), PoolArgs{.shape = w.shape, .in = as_image(in(0)), .out = as_image(out())}); }
+
+  void bind(const plan::UnaryStep& w) { call(unary_kernels(), UnaryArgs{.shape = w.shape, .in = in(0), .out = out()}); }
+
+  void bind(const plan::BinaryStep& w) {
+    const TensorView y = out();
+    call(binary_kernels(), BinaryArgs{.shape = w.shape, .a = broadcast_to(in(0), y), .b = broadcast_to(in(1), y), .out = y, .activation = w.activation});
+  }
+
+  void bind(const plan::BatchNormStep& w) {
+    call(batch_norm_kernels(),
+         BatchNormArgs{.shape = w.shape, .in = in(0), .out = out(), .gamma = in(1).f32(), .beta = in(2).f32(), .mean = in(3).f32(), .variance = in(4).f32(), .epsilon = w.epsilon});
+  }
+
+  void bind(const plan::SoftmaxStep& w) { call(softmax_kernels(), SoftmaxArgs{.shape = w.shape, .in = in(0), .out = out()}); }
+
+  void bind(const plan::ReduceStep& w) {
+    const TensorView x = in(0);
+    TensorView from = x, to = out();
+    int kept = 0, last = 0;
+    const auto reduced = [&](int axis) { return std::find(w.axes.begin(), w.axes.end(), axis) != w.axes.end(); };
+    for (int pass = 0; pass < 2; ++pass) {
+      for (int i = 0; i < x.rank; ++i) {
+        if (reduced(i) != (pass == 1)) continue;
+        from.dims[last] = x.dims[i];
+        from.strides[last++] = x.strides[i];
+        kept += pass == 0;
+      }
+    }
+    // The result's kept dimensions: it may or may not still have the reduced ones, as ones.
+    if (to.rank == x.rank) {
+      int j = 0;
+      for (int i = 0; i < x.rank; ++i) {
+        if (reduced(i)) continue;
+        to.dims[j] = to.dims[i];
+        to.strides[j++] = to.strides[i];
+      }
+    }
+    to.rank = kept;
+    call(reduce_kernels(), ReduceArgs{.shape = w.shape, .in = from, .out = to});
+  }
+
+  void bind(const plan::CopyStep& w) {
+    const TensorView y = out();
+    if (w.fill_first) {
+      CopyShape shape = w.shape;
+      shape.count = y.count();
+      const FillKernel& fill = fill_kernels().back();
+      FillArgs args{.shape = shape, .out = y, .value = element_bits(y.dtype, w.fill)};
+      calls_.push_back({index_, fill.code->chunks(shape), std::make_unique<KernelCall<FillCode, FillArgs>>(*fill.code, args)});
+    }
+    if (w.pieces.empty()) return;
+    const CopyKernel& kernel = find_kernel(copy_kernels(), *step_);
+    auto copy = std::make_unique<CopyCall>();
+    for (const plan::Piece& piece : w.pieces) {
+      CopyArgs args{.shape = w.shape, .in = in(piece.input), .out = y};
+      args.shape.count = 1;
+      place(args.in, piece.dims, piece.in_strides, piece.in_start, w.shape.element_bytes);
+      place(args.out, piece.dims, piece.out_strides, piece.out_start, w.shape.element_bytes);
+      for (std::int64_t d : piece.dims) args.shape.count *= d;
+      copy->add(*kernel.code, args);
+    }
+    const std::int64_t chunks = copy->chunks();
+    calls_.push_back({index_, chunks, std::move(copy)});
+  }
+
+  static void place(TensorView& v, const Dims& dims, const Ints& strides, std::int64_t start, int element_bytes) {
+    v.rank = static_cast<int>(dims.size());
+    std::copy(dims.begin(), dims.end(), v.dims);
+    std::copy(strides.begin(), strides.end(), v.strides);
+    v.data = static_cast<std::byte*>(v.data) + start * element_bytes;
+  }
+
+  void bind(const plan::GatherStep& w) { call(gather_kernels(), GatherArgs{.shape = w.shape, .data = in(0), .indices = in(1), .out = out()}); }
+
+  void bind(const plan::CastStep& w) { call(cast_kernels(), CastArgs{.shape = w.shape, .in = in(0), .out = out()}); }
+
+  void bind(const plan::ReorderStep& w) {
+    call(reorder_kernels(), ReorderArgs{.shape = w.shape, .in = as_image(in(0)), .out = as_image(out()), .fill = element_bits(out_value().layout.dtype, out_value().layout.fill)});
+  }
+
+  void bind(const plan::HaloStep& w) {
+    const Halo& h = out_value().layout.halo;
+    call(halo_kernels(), HaloArgs{.shape = w.shape, .out = out(), .top = h.top, .left = h.left, .bottom = h.bottom, .right = h.right,
+                                  .fill = element_bits(out_value().layout.dtype, out_value().layout.fill)});
+  }
+
+  const Executable& executable_;
+  std::byte* arena_;
+  std::size_t index_ = 0;
+  const plan::Step* step_ = nullptr;
+  std::vector<BoundCall> calls_;
+};
+
+}  // namespace
+
+TensorView view(const Executable& executable, int index, std::byte* arena) {
+  const plan::Plan& plan = executable.plan();
+  const plan::Value& value = plan.values[static_cast<std::size_t>(index)];
+  TensorView v;
+  v.dtype = value.layout.dtype;
+  v.rank = static_cast<int>(value.dims.size());
+  v.block = value.layout.block;
+  std::copy(value.dims.begin(), value.dims.end(), v.dims);
+  std::copy(value.strides.begin(), value.strides.end(), v.strides);
+  if (value.storage == plan::Storage::constant || value.storage == plan::Storage::literal) {
+    v.data = const_cast<std::byte*>(executable.constant(index));  // kernels only read their inputs
+    return v;
+  }
+  int slot = index;
+  while (plan.values[static_cast<std::size_t>(slot)].storage == plan::Storage::view) slot = plan.values[static_cast<std::size_t>(slot)].parent;
+  v.data = arena + plan.values[static_cast<std::size_t>(slot)].offset + value.start * bits(v.dtype) / 8;
+  return v;
+}
+
+std::vector<BoundCall> bind(const Executable& executable, std::byte* arena) { return Binder(executable, arena).bind_all(); }
+
+}  // namespace konv::run

@@ -1,0 +1,90 @@
+#include "engine/run/context.h"
+
+#include <chrono>
+#include <cstring>
+
+#include "engine/base/aligned.h"
+#include "engine/plan/memory.h"
+#include "kernels/cpu/copy/copy.h"
+
+namespace konv::run {
+namespace {
+
+/// Steps shorter than this are not worth handing out.
+constexpr double kSerialSeconds = 3e-6;
+
+TensorView dense_view(const plan::Value& value, const void* bytes) {
+  TensorView v;
+  v.data = const_cast<void*>(bytes);
+  v.dtype = value.layout.dtype;
+  v.rank = static_cast<int>(value.dims.size());
+  std::int64_t stride = 1;
+  for (int i = v.rank; i-- > 0;) {
+    v.dims[i] = value.dims[static_cast<std::size_t>(i)];
+    v.strides[i] = stride;
+    stride *= v.dims[i];
+  }
+  return v;
+}
+
+void copy(const TensorView& from, const TensorView& to) {
+  const int bytes = bits(from.dtype) / 8;
+  if (from.dense() && to.dense()) {
+    std::memcpy(to.data, from.data, static_cast<std::size_t>(from.count() * bytes));
+    return;
+  }
+  const CopyKernel& kernel = copy_kernels().back();
+  const CopyArgs args{.shape = {.count = from.count(), .element_bytes = bytes}, .in = from, .out = to};
+  const std::int64_t chunks = kernel.code->chunks(args.shape);
+  for (std::int64_t chunk = 0; chunk < chunks; ++chunk) kernel.code->run(args, chunk, nullptr);
+}
+
+}  // namespace
+
+Context::Context(std::shared_ptr<const Executable> executable, int threads) : executable_(std::move(executable)) {
+  const plan::Plan& plan = executable_->plan();
+  arena_bytes_ = plan.arena_bytes;
+  arena_ = aligned_bytes(arena_bytes_);
+  workspace_stride_ = round_up(plan.workspace_bytes, plan::kAlignment);
+  workspace_ = aligned_bytes(workspace_stride_ * threads);
+  calls_ = bind(*executable_, arena_.get());
+}
+
+void Context::set_input(std::size_t index, const void* bytes) {
+  const int value = executable_->plan().inputs[index];
+  copy(dense_view(executable_->plan().values[static_cast<std::size_t>(value)], bytes), view(*executable_, value, arena_.get()));
+}
+
+void Context::get_output(std::size_t index, void* bytes) const {
+  const int value = executable_->plan().outputs[index];
+  copy(view(*executable_, value, arena_.get()), dense_view(executable_->plan().values[static_cast<std::size_t>(value)], bytes));
+}
+
+std::int64_t Context::output_bytes(std::size_t index) const {
+  const plan::Value& value = executable_->plan().values[static_cast<std::size_t>(executable_->plan().outputs[index])];
+  return storage_bytes(value.layout.dtype, element_count(value.dims));
+}
+
+void Context::call(const BoundCall& bound, ThreadPool* pool) {
+  const auto chunk_on = [&](std::int64_t chunk, int thread) { bound.call->run(chunk, workspace_.get() + thread * workspace_stride_); };
+  if (pool && bound.chunks > 1 && executable_->plan().steps[bound.step].cost >= kSerialSeconds) {
+    pool->run(bound.chunks, chunk_on);
+  } else {
+    for (std::int64_t chunk = 0; chunk < bound.chunks; ++chunk) chunk_on(chunk, 0);
+  }
+}
+
+void Context::run(ThreadPool* pool) {
+  for (const BoundCall& bound : calls_) call(bound, pool);
+}
+
+void Context::run_timed(ThreadPool* pool, std::span<double> seconds) {
+  using Clock = std::chrono::steady_clock;
+  for (const BoundCall& bound : calls_) {
+    const Clock::time_point begin = Clock::now();
+    call(bound, pool);
+    seconds[bound.step] += std::chrono::duration<double>(Clock::now() - begin).count();
+  }
+}
+
+}  // namespace konv::run

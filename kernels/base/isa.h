@@ -1,0 +1,30 @@
+// Instruction sets that kernels are compiled for, and which of them this machine runs.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+namespace konv {
+
+/// Ordered: a machine that has one has all before it.
+enum class Isa { portable, avx2, avx512, avx512_vnni };
+
+const char* name(Isa isa);
+std::optional<Isa> isa_from_name(std::string_view name);
+
+/// float32 lanes of one vector register.
+int lanes(Isa isa);
+
+/// The best instruction set of this CPU, whatever KONV_FORCE_ISA says.
+Isa detected_isa();
+
+struct IsaChoice {
+  Isa isa = Isa::portable;
+  const char* error = nullptr;  ///< why KONV_FORCE_ISA cannot be followed; null when all is well
+};
+
+/// detected_isa(), lowered by KONV_FORCE_ISA=portable|avx2|avx512|avx512_vnni.
+/// An unknown name, or one this CPU lacks, is reported in `error`, never ignored.
+IsaChoice choose_isa();
+
+}  // namespace konv

@@ -1,0 +1,25 @@
+// The constants of a CPU that cost models read. Built in per instruction set or measured once, never per run.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/base/isa.h"
+
+namespace konv {
+
+struct Machine {
+  Isa isa = Isa::portable;
+  double flops = 8e9;            ///< peak float32 multiply-add throughput of one core, FLOP/s (2 per multiply-add)
+  double l1_bandwidth = 100e9;   ///< bytes/s of one core
+  double l2_bandwidth = 50e9;
+  double l3_bandwidth = 20e9;
+  double dram_bandwidth = 10e9;
+  std::int64_t l1_bytes = 32 << 10;
+  std::int64_t l2_bytes = 1 << 20;
+  std::int64_t l3_bytes = 16 << 20;
+
+  /// Typical constants of an instruction set, for planning for a machine that is not here.
+  static Machine typical(Isa isa);
+};
+
+}  // namespace konv

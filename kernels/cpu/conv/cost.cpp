@@ -1,0 +1,53 @@
+#include "kernels/cpu/conv/cost.h"
+
+#include "kernels/cpu/kernel.h"
+#include "kernels/cpu/traffic.h"
+
+namespace konv {
+namespace {
+
+double in_bytes(const ConvShape& s) { return 4.0 * static_cast<double>(s.batch * s.in_channels * s.in_h * s.in_w); }
+double out_bytes(const ConvShape& s) { return 4.0 * static_cast<double>(s.batch * s.out_channels * s.out_pixels()); }
+double weight_bytes(const ConvShape& s) { return 4.0 * static_cast<double>(s.weight_count()); }
+double flops(const ConvShape& s) { return 2.0 * static_cast<double>(s.macs()); }
+
+/// Share of the lanes that a row of `n` fills.
+double filled(std::int64_t n, const Machine& m) { return static_cast<double>(n) / static_cast<double>(round_up(n, lanes(m.isa))); }
+
+double gemm_seconds(const ConvShape& s, const Machine& m) {
+  // Thin matrices waste lanes and panels; the columns of several images are gathered into one product.
+  const double efficiency = 0.75 * loop_share(static_cast<double>(s.group_out()), 6) * loop_share(static_cast<double>(s.k()), 12) *
+                            loop_share(static_cast<double>(s.batch * s.out_pixels()), 24);
+  return flops(s) / (m.flops * efficiency) + stream_seconds(weight_bytes(s), m);
+}
+
+}  // namespace
+
+double cost_pointwise(const ConvShape& s, const Machine& m) {
+  return gemm_seconds(s, m) + stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) + kCallSeconds;
+}
+
+double cost_im2col(const ConvShape& s, const Machine& m) {
+  // The columns are written and read once, a tile at a time, in L2; with a stride they are gathered element by element.
+  const double columns = 4.0 * static_cast<double>(s.batch * s.groups * s.k() * s.out_pixels());
+  const double gather = columns * (s.stride_w == 1 ? 2.0 : 6.0) / m.l2_bandwidth;
+  return gemm_seconds(s, m) + gather + stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) + kCallSeconds;
+}
+
+double cost_depthwise(const ConvShape& s, const Machine& m) {
+  // One load per multiply-add, and every input row is copied into a padded buffer.
+  const double efficiency = 0.35 * filled(s.out_w(), m);
+  return flops(s) / (m.flops * efficiency) + 2 * in_bytes(s) / m.l2_bandwidth + stream_seconds(in_bytes(s), m) +
+         stream_seconds(out_bytes(s), m) + kCallSeconds;
+}
+
+double cost_direct(const ConvShape& s, const Machine& m) {
+  const double channels = static_cast<double>(s.group_out()) / static_cast<double>(round_up(s.group_out(), 4));
+  const double efficiency = 0.5 * filled(s.out_w(), m) * channels;
+  return flops(s) / (m.flops * efficiency) + 3 * in_bytes(s) / m.l2_bandwidth + stream_seconds(in_bytes(s), m) +
+         stream_seconds(out_bytes(s), m) + kCallSeconds;
+}
+
+double cost_last_resort(const ConvShape& s, const Machine&) { return kNaiveSeconds * static_cast<double>(s.macs()) + kCallSeconds; }
+
+}  // namespace konv

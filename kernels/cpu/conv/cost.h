@@ -1,0 +1,15 @@
+// What convolution kernels would cost on one core of a machine, in seconds: arithmetic at a share of the peak plus memory traffic.
+#pragma once
+
+#include "kernels/base/conv_shape.h"
+#include "kernels/base/machine.h"
+
+namespace konv {
+
+double cost_pointwise(const ConvShape& s, const Machine& m);
+double cost_im2col(const ConvShape& s, const Machine& m);
+double cost_depthwise(const ConvShape& s, const Machine& m);
+double cost_direct(const ConvShape& s, const Machine& m);
+double cost_last_resort(const ConvShape& s, const Machine& m);
+
+}  // namespace konv

@@ -1,0 +1,38 @@
+// Matrix products: out = activation(alpha a b + beta c), for every combination of the leading (batch) dimensions.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "kernels/base/activation.h"
+#include "kernels/base/tensor_view.h"
+#include "kernels/cpu/kernel.h"
+
+namespace konv {
+
+struct GemmShape {
+  std::int64_t batch = 1;  ///< product of the leading dimensions
+  std::int64_t m = 0, n = 0, k = 0;
+  bool has_c = false;
+  bool unit_stride_a = true;  ///< one of the last two strides of a (b, out) is 1; a transpose is a swap of strides
+  bool unit_stride_b = true;
+  bool unit_stride_out = true;
+
+  std::int64_t macs() const { return batch * m * n * k; }
+};
+
+struct GemmArgs {
+  GemmShape shape;
+  TensorView a;    ///< [..., m, k]
+  TensorView b;    ///< [..., k, n]
+  TensorView c;    ///< [..., m, n] broadcast by zero strides; data is null when there is none
+  TensorView out;  ///< [..., m, n]; all four have the same rank and leading sizes
+  float alpha = 1, beta = 1;
+  Activation activation;
+};
+
+using GemmCode = Code<GemmShape, GemmArgs>;
+using GemmKernel = Kernel<GemmShape, GemmCode>;
+std::span<const GemmKernel> gemm_kernels();
+
+}  // namespace konv

@@ -1,0 +1,53 @@
+// How kernels cut their work into chunks. Everything here depends on shapes only.
+// Functions are static: units compiled for an instruction set must not export them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace konv {
+
+struct Range {
+  std::int64_t begin, end;
+  std::int64_t size() const { return end - begin; }
+};
+
+static inline std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+static inline std::int64_t larger(std::int64_t a, std::int64_t b) { return a < b ? b : a; }
+static inline std::int64_t clamped(std::int64_t x, std::int64_t low, std::int64_t high) { return x < low ? low : (x > high ? high : x); }
+
+/// The i-th piece of `total` items cut every `step` items.
+static inline Range piece(std::int64_t total, std::int64_t step, std::int64_t i) { return {i * step, smaller(total, (i + 1) * step)}; }
+
+/// What one chunk should cost, in elementary operations (multiply-adds, elements): some 20 to 100 us.
+inline constexpr std::int64_t kChunkMacs = 500'000;
+inline constexpr std::int64_t kChunkElements = 32'768;
+
+/// Planes (images times channels) of `rows` rows each: a chunk holds several whole planes or some rows of one.
+struct PlaneTiles {
+  std::int64_t planes_per_chunk, rows_per_chunk;
+  std::int64_t plane_chunks, row_chunks;
+
+  std::int64_t count() const { return plane_chunks * row_chunks; }
+};
+
+static inline PlaneTiles tile_planes(std::int64_t planes, std::int64_t rows, std::int64_t work_per_row, std::int64_t target) {
+  const std::int64_t rows_wanted = larger(1, target / larger(1, work_per_row));
+  PlaneTiles t{1, larger(1, rows), 0, 0};
+  if (rows_wanted >= rows) {
+    t.planes_per_chunk = clamped(rows_wanted / larger(1, rows), 1, larger(1, planes));
+  } else {
+    const std::int64_t tiles = (rows + rows_wanted - 1) / rows_wanted;
+    t.rows_per_chunk = (rows + tiles - 1) / tiles;
+  }
+  t.plane_chunks = (planes + t.planes_per_chunk - 1) / t.planes_per_chunk;
+  t.row_chunks = (rows + t.rows_per_chunk - 1) / t.rows_per_chunk;
+  return t;
+}
+
+/// Chunks of a flat index space.
+static inline std::int64_t flat_chunks(std::int64_t count, std::int64_t per_chunk = kChunkElements) {
+  return (count + per_chunk - 1) / per_chunk;
+}
+
+}  // namespace konv

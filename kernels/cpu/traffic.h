@@ -1,0 +1,22 @@
+// The memory side of a cost: seconds to stream bytes that lie in the cache they fit into.
+#pragma once
+
+#include "kernels/base/machine.h"
+
+namespace konv {
+
+inline double stream_seconds(double bytes, const Machine& m) {
+  if (bytes <= static_cast<double>(m.l2_bytes)) return bytes / m.l2_bandwidth;
+  return bytes / (bytes <= static_cast<double>(m.l3_bytes) ? m.l3_bandwidth : m.dram_bandwidth);
+}
+
+/// Share of a loop of `n` that is not spent on its beginning and end.
+inline double loop_share(double n, double loss) { return n / (n + loss); }
+
+/// What calling a kernel costs before it has done anything.
+inline constexpr double kCallSeconds = 0.5e-6;
+
+/// What the naive kernels take per multiply-add or element.
+inline constexpr double kNaiveSeconds = 2e-9;
+
+}  // namespace konv

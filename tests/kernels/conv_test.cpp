@@ -1,0 +1,179 @@
+#include "kernels/cpu/conv/conv.h"
+
+#include "tests/kernels/harness.h"
+
+namespace konv::test {
+namespace {
+
+/// One convolution with its data, the answer in double and how far a kernel may be off.
+struct Problem {
+  ConvShape shape;
+  Activation activation;
+  std::vector<float> in, weight, bias, residual;  // the last two may be empty
+  std::vector<double> expected, allowed;
+};
+
+std::vector<float> magnitudes(std::vector<float> v) {
+  for (float& x : v) x = std::fabs(x);
+  return v;
+}
+
+Problem random_problem(const ConvShape& s, Rng& rng) {
+  Problem p{s, random_activation(rng), {}, {}, {}, {}, {}, {}};
+  const std::int64_t outputs = s.batch * s.out_channels * s.out_pixels();
+  p.in = rng.reals(s.batch * s.in_channels * s.in_h * s.in_w);
+  p.weight = rng.reals(s.weight_count());
+  if (rng.chance(0.6)) p.bias = rng.reals(s.out_channels);
+  if (rng.chance(0.4)) p.residual = rng.reals(outputs);
+  p.expected.resize(static_cast<std::size_t>(outputs));
+  p.allowed.resize(p.expected.size());
+  const auto data = [](const std::vector<float>& v) { return v.empty() ? nullptr : v.data(); };
+  conv_oracle(s, data(p.in), data(p.weight), data(p.bias), data(p.residual), p.activation, p.expected.data());
+  const std::vector<float> in = magnitudes(p.in), weight = magnitudes(p.weight), bias = magnitudes(p.bias),
+                           residual = magnitudes(p.residual);
+  conv_oracle(s, data(in), data(weight), data(bias), data(residual), {}, p.allowed.data());
+  for (double& a : p.allowed) a = 2 * sum_error(s.k(), a) + 1e-6;  // no activation is steeper than 2, each rounds a few times
+  return p;
+}
+
+/// Runs the kernel on tensors that lie as `gap` and `seed` say.
+std::vector<float> run(const ConvKernel& kernel, const Problem& p, int gap, std::uint64_t seed, Order order) {
+  Rng rng(seed);
+  const ConvShape& s = p.shape;
+  Embedded<float> in({s.batch, s.in_channels, s.in_h, s.in_w}, DType::float32, rng, gap);
+  Embedded<float> out({s.batch, s.out_channels, s.out_h(), s.out_w()}, DType::float32, rng, gap);
+  Embedded<float> residual({s.batch, s.out_channels, s.out_h(), s.out_w()}, DType::float32, rng, gap);
+  in.assign(p.in);
+  ConvArgs args{s, in.view(), out.view(), p.weight.data(), p.bias.empty() ? nullptr : p.bias.data(), {}, p.activation};
+  if (!p.residual.empty()) {
+    residual.assign(p.residual);
+    args.residual = residual.view();
+  }
+  GuardedBytes packed(kernel.code->packed_bytes ? kernel.code->packed_bytes(s) : 0);
+  if (kernel.code->pack) {
+    kernel.code->pack(s, p.weight.data(), packed.data());
+    CHECK(packed.guards_hold());
+    args.weight = packed.data();
+  }
+  CHECK(run_chunks(*kernel.code, args, order));
+  const std::vector<float> result = out.values();
+  CHECK(out.surroundings_hold());
+  return result;
+}
+
+bool plain(const ConvKernel& kernel) { return kernel.code->format == Format::plain && !kernel.code->needs_halo; }
+
+TEST_CASE("every plain convolution kernel agrees with the oracle") {
+  for_each_kernel(conv_kernels(), [](const ConvKernel& kernel) {
+    if (!plain(kernel)) return;
+    int ran = 0;
+    std::uint64_t seed = 0;
+    for (const ConvShape& shape : random_conv_shapes({.seed = 7, .count = 400, .straddle = lanes(kernel.isa), .max_macs = 400'000})) {
+      ++seed;
+      if (!takes(kernel, shape)) continue;
+      ++ran;
+      CAPTURE(seed);
+      Rng rng(seed);
+      const Problem problem = random_problem(shape, rng);
+      const int gap = seed % 2 ? 3 : 0;
+      const std::vector<float> result = run(kernel, problem, gap, seed, Order::forward);
+      CHECK(count_off(result, problem.expected, problem.allowed) == 0);
+      CHECK(same_bits(result, run(kernel, problem, gap, seed, Order::backward)));
+    }
+    CHECK_MESSAGE(ran >= 20, "the shapes hardly reach this kernel");
+  });
+}
+
+ConvShape square(std::int64_t batch, std::int64_t in, std::int64_t size, std::int64_t out, std::int64_t kernel, std::int64_t stride,
+                 std::int64_t groups = 1) {
+  ConvShape s;
+  s.batch = batch;
+  s.in_channels = in, s.in_h = s.in_w = size;
+  s.out_channels = out, s.kernel_h = s.kernel_w = kernel;
+  s.stride_h = s.stride_w = stride;
+  s.pad_top = s.pad_left = s.pad_bottom = s.pad_right = kernel / 2;
+  s.groups = groups;
+  return s;
+}
+
+TEST_CASE("layers that are cut into many chunks agree with the oracle") {
+  // Several tiles of pixels, several images in a tile, few pixels with many channels, more input than one block of K, rows cut into tiles.
+  const ConvShape shapes[] = {square(1, 16, 64, 16, 3, 1), square(9, 40, 4, 24, 3, 1), square(1, 128, 2, 200, 3, 1),
+                              square(2, 300, 7, 33, 1, 1), square(1, 3, 96, 8, 7, 2),  square(1, 2, 300, 2, 5, 1, 2)};
+  for_each_kernel(conv_kernels(), [&](const ConvKernel& kernel) {
+    if (!plain(kernel)) return;
+    std::uint64_t seed = 100;
+    for (const ConvShape& shape : shapes) {
+      ++seed;
+      if (!takes(kernel, shape)) continue;
+      CAPTURE(seed);
+      Rng rng(seed);
+      const Problem problem = random_problem(shape, rng);
+      const std::vector<float> result = run(kernel, problem, 3, seed, Order::forward);
+      CHECK(count_off(result, problem.expected, problem.allowed) == 0);
+      CHECK(same_bits(result, run(kernel, problem, 3, seed, Order::backward)));
+    }
+  });
+}
+
+TEST_CASE("convolution: the images and the pixels may lie in any order") {
+  // NHWC seen as NCHW, and a flipped image: the strides along a row are not 1.
+  const ConvShape shape = square(2, 3, 9, 5, 3, 2);
+  for_each_kernel(conv_kernels(), [&](const ConvKernel& kernel) {
+    if (!plain(kernel) || !takes(kernel, shape)) return;
+    Rng rng(3);
+    const Problem p = random_problem(shape, rng);
+    std::vector<float> in(p.in.size()), out(p.expected.size());
+    ConvArgs args{shape, {in.data(), DType::float32, 4, {2, 3, 9, 9}, {243, 1, 27, 3}, 1}, {}, p.weight.data(), nullptr, {}, {}};
+    args.out = {out.data() + 4, DType::float32, 4, {2, 5, 5, 5}, {125, 25, 5, -1}, 1};
+    for (std::int64_t i = 0; i < 2 * 3 * 81; ++i)
+      in[static_cast<std::size_t>(i / 243 * 243 + i / 81 % 3 + i % 81 * 3)] = p.in[static_cast<std::size_t>(i)];
+    std::vector<double> expected(p.expected.size());
+    conv_oracle(shape, p.in.data(), p.weight.data(), nullptr, nullptr, {}, expected.data());
+    GuardedBytes packed(kernel.code->packed_bytes ? kernel.code->packed_bytes(shape) : 0);
+    if (kernel.code->pack) {
+      kernel.code->pack(shape, p.weight.data(), packed.data());
+      args.weight = packed.data();
+    }
+    CHECK(run_chunks(*kernel.code, args));
+    for (std::size_t i = 0; i < out.size(); i += 5)
+      std::reverse(out.begin() + static_cast<std::ptrdiff_t>(i), out.begin() + static_cast<std::ptrdiff_t>(i + 5));
+    CHECK(count_off(out, expected, std::vector<double>(expected.size(), 1e-5)) == 0);
+  });
+}
+
+std::string cheapest(const ConvShape& shape, Isa isa) {
+  const ConvKernel* best = nullptr;
+  for (const ConvKernel& kernel : conv_kernels()) {
+    if (kernel.isa > isa || !plain(kernel) || kernel.refuse(shape)) continue;
+    if (!best || kernel.cost(shape, Machine::typical(isa)) < best->cost(shape, Machine::typical(isa))) best = &kernel;
+  }
+  return best->name;
+}
+
+TEST_CASE("convolution: the costs rank the plain kernels sensibly, for any CPU on this one") {
+  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {
+    const std::string suffix = std::string("_") + name(isa);
+    CHECK(cheapest(square(1, 64, 56, 64, 1, 1), isa) == "conv_pointwise_f32" + suffix);
+    CHECK(cheapest(square(1, 128, 28, 128, 3, 1), isa) == "conv_im2col_f32" + suffix);
+    CHECK(cheapest(square(1, 96, 112, 96, 3, 1, 96), isa) == "conv_depthwise_f32" + suffix);
+    CHECK(cheapest(square(1, 1, 28, 8, 5, 1), isa) == "conv_direct_f32" + suffix);
+    CHECK(cheapest(square(1, 512, 2, 512, 3, 1), isa) == "conv_im2col_f32" + suffix);
+  }
+}
+
+TEST_CASE("convolution: more than 100 us of work is cut into at least 4 chunks") {
+  for (const ConvShape& shape : {square(1, 16, 32, 16, 3, 1), square(1, 64, 8, 64, 3, 1), square(1, 512, 2, 512, 3, 1),
+                                 square(1, 256, 14, 1024, 1, 1), square(1, 96, 112, 96, 3, 1, 96), square(1, 3, 224, 64, 7, 2)}) {
+    for (const ConvKernel& kernel : conv_kernels()) {
+      if (kernel.refuse(shape) || kernel.cost(shape, Machine::typical(kernel.isa)) < 100e-6) continue;
+      const std::string kernel_name = kernel.name;
+      CAPTURE(kernel_name);
+      CAPTURE(shape.in_channels);
+      CHECK(kernel.code->chunks(shape) >= 4);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace konv::test
