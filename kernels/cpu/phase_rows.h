@@ -47,30 +47,29 @@ struct PhaseRows {
 [[maybe_unused]] void gather_phases(const PhaseRows& p, const float* plane, std::int64_t row_stride, std::int64_t pixel, Range outputs,
                                     float padding, float* to) {
   const std::int64_t first_row = outputs.begin * p.stride_h - p.pad_top, rows = p.rows(outputs.size());
-  const std::int64_t size = p.phase_floats();
-  for (std::int64_t r = 0; r < rows; ++r) {
-    const std::int64_t y = first_row + r;
-    if (y < 0 || y >= p.in_h) {
-      fill_floats(to, p.row_floats(), padding);
-      to += p.row_floats();
-      continue;
-    }
-    for (std::int64_t phase = 0; phase < p.stride_w; ++phase, to += size) {
-      // Slot i holds input column i stride + phase - pad.
-      const std::int64_t shift = phase - p.pad_left;
-      const std::int64_t first = clamped(shift >= 0 ? 0 : (-shift + p.stride_w - 1) / p.stride_w, 0, size);
-      const std::int64_t last = clamped(p.in_w <= shift ? 0 : (p.in_w - shift + p.stride_w - 1) / p.stride_w, first, size);
-      const float* from = plane + y * row_stride + shift * pixel;
-      const std::int64_t step = p.stride_w * pixel;
-      fill_floats(to, first, padding);
-      if (step == 1) {
-        for (std::int64_t i = first; i < last; ++i) to[i] = from[i];
-      } else if (step == 2) {
-        for (std::int64_t i = first; i < last; ++i) to[i] = from[2 * i];
-      } else {
-        for (std::int64_t i = first; i < last; ++i) to[i] = from[i * step];
+  const std::int64_t size = p.phase_floats(), pitch = p.row_floats(), step = p.stride_w * pixel;
+  for (std::int64_t phase = 0; phase < p.stride_w; ++phase) {
+    // Slot i holds input column i stride + phase - pad.
+    const std::int64_t shift = phase - p.pad_left;
+    const std::int64_t first = clamped(shift >= 0 ? 0 : (-shift + p.stride_w - 1) / p.stride_w, 0, size);
+    const std::int64_t last = clamped(p.in_w <= shift ? 0 : (p.in_w - shift + p.stride_w - 1) / p.stride_w, first, size);
+    float* slots = to + phase * size;
+    for (std::int64_t r = 0; r < rows; ++r, slots += pitch) {
+      const std::int64_t y = first_row + r;
+      if (y < 0 || y >= p.in_h) {
+        fill_floats(slots, size, padding);
+        continue;
       }
-      fill_floats(to + last, size - last, padding);
+      const float* from = plane + y * row_stride + shift * pixel;
+      fill_floats(slots, first, padding);
+      if (step == 1) {
+        for (std::int64_t i = first; i < last; ++i) slots[i] = from[i];
+      } else if (step == 2) {
+        for (std::int64_t i = first; i < last; ++i) slots[i] = from[2 * i];
+      } else {
+        for (std::int64_t i = first; i < last; ++i) slots[i] = from[i * step];
+      }
+      fill_floats(slots + last, size - last, padding);
     }
   }
 }

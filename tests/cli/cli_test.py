@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""The command line end to end: cli_test.py PROGRAM SOURCE_FOLDER. Standard library only."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+KONV = sys.argv[1]
+ROOT = pathlib.Path(sys.argv[2])
+WEIGHTS = ROOT / "models" / "weights"
+SAMPLES = ROOT / "models" / "samples"
+DATA = pathlib.Path(os.environ["KONV_DATA"]) if os.environ.get("KONV_DATA") else None
+NORMALIZE = ["--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225", "--labels", "cifar10"]
+FUSIONS_BUT_REPVGG = "remove-dead-nodes,remove-identity,fold-constants,fold-batch-norm,fuse-residual,fuse-activation"
+
+
+def konv(*arguments, status=0):
+    done = subprocess.run([KONV, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == status, f"{arguments}: status {done.returncode}, {done.stderr}"
+    return done
+
+
+def figures(*arguments):
+    return json.loads(konv(*arguments, "--json", "--quiet").stdout)
+
+
+class Folder(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.path = pathlib.Path(self.folder.name)
+
+    def convert(self, name, arch):
+        out = self.path / f"{name}.konv"
+        konv("convert", WEIGHTS / f"{name}.safetensors", "--arch", arch, *NORMALIZE, "-o", out)
+        return out
+
+
+class MainJob(Folder):
+    def test_every_committed_network_converts_and_classifies(self):
+        for name, arch in [("resnet20", "resnet20"), ("repvgg", "repvgg"), ("lenet3", "lenet"), ("lenet5", "lenet"), ("lenet7", "lenet")]:
+            model = self.convert(name, arch)
+            konv("optimize", model, "-o", self.path / "optimized.konv")
+            for found, optimized in zip(figures("run", model, SAMPLES), figures("run", self.path / "optimized.konv", SAMPLES)):
+                self.assertEqual([t["label"] for t in found["top"]], [t["label"] for t in optimized["top"]])
+            compared = figures("compare", model, self.path / "optimized.konv", "--iterations", "2", "--per-layer")
+            self.assertLess(compared["max_rel_diff"], 1e-4)
+
+    def test_repvgg_becomes_single_convolutions(self):
+        model = self.convert("repvgg", "repvgg")
+        konv("optimize", model, "-o", self.path / "folded.konv", "--passes", FUSIONS_BUT_REPVGG)
+        konv("optimize", model, "-o", self.path / "fused.konv")
+        convs = {}
+        for name in ["repvgg", "folded", "fused"]:
+            nodes = figures("inspect", self.path / f"{name}.konv")["nodes"]
+            convs[name] = sum(n["op"] == "Conv" for n in nodes)
+            if name == "fused":
+                self.assertNotIn("Add", {n["op"] for n in nodes})
+        self.assertEqual(convs["repvgg"], 2 * convs["fused"])
+        self.assertLess(figures("compare", self.path / "folded.konv", self.path / "fused.konv", "--iterations", "2")["max_rel_diff"], 1e-3)
+
+    def test_inspect_and_bench_print_what_is_promised(self):
+        model = self.convert("lenet5", "lenet")
+        graph = figures("inspect", model, "--dot", self.path / "graph.dot")
+        self.assertEqual(graph["parameters"], 62006)
+        self.assertTrue((self.path / "graph.dot").read_text().startswith("digraph"))
+        plan = figures("inspect", model, "--plan", "--isa", "avx2")["plan"]
+        self.assertEqual(plan["isa"], "avx2")
+        report = figures("bench", model, "--iterations", "3", "--batch", "2", "--per-layer", "--trace", self.path / "trace.json")
+        for key in ["model", "device", "isa", "threads", "batch", "iterations", "latency_ms", "throughput_ips", "limit_ms", "load_ms", "first_inference_ms", "memory", "layers"]:
+            self.assertIn(key, report)
+        self.assertEqual(report["iterations"], 3)
+        self.assertTrue(json.loads((self.path / "trace.json").read_text())["traceEvents"])
+        self.assertIn("devices", figures("devices"))
+
+    def test_outputs_are_written_as_npy(self):
+        model = self.convert("lenet3", "lenet")
+        konv("run", model, SAMPLES, "--output-dir", self.path / "out", "--quiet")
+        self.assertTrue((self.path / "out" / "logits.npy").read_bytes().startswith(b"\x93NUMPY"))
+
+    def test_saved_models_run_as_saved(self):
+        model = self.convert("resnet20", "resnet20")
+        hint = konv("bench", model, "--iterations", "1").stderr
+        self.assertEqual(hint.count("hint"), 1)
+        konv("optimize", model, "-o", self.path / "optimized.konv")
+        self.assertNotIn("hint", konv("bench", self.path / "optimized.konv", "--iterations", "1").stderr)
+
+    @unittest.skipIf(DATA is None, "KONV_DATA is not set")
+    def test_third_party_weights_keep_their_accuracy(self):
+        model = self.path / "third.konv"
+        konv("convert", DATA / "resnet20-12fca82f.th", "--arch", "resnet20", *NORMALIZE, "-o", model)
+        konv("optimize", model, "-o", self.path / "optimized.konv")
+        for path in [model, self.path / "optimized.konv"]:
+            self.assertAlmostEqual(figures("eval", path, "--data", DATA / "cifar10-lossless-test-1017.bin")["correct"], 932, delta=1)
+
+
+class WrongUse(Folder):
+    def fails(self, status, *arguments, names=()):
+        done = konv(*arguments, status=status)
+        last = done.stderr.rstrip("\n").split("\n")[-1]
+        self.assertTrue(last.startswith("konv: error: "), last)
+        self.assertIn("expected", last)
+        for name in names:
+            self.assertIn(name, last)
+        return last
+
+    def test_wrong_usage_is_status_2(self):
+        self.fails(2, "run")
+        self.fails(2, "frobnicate")
+        self.fails(2, "bench", "x.konv", "--iterations", "many")
+        self.fails(2, "convert", "x.onnx")
+        self.fails(2, "bench", "x.konv", "--no-such-option")
+
+    def test_wrong_files_are_one_line_and_status_1(self):
+        model = self.convert("lenet5", "lenet")
+        text = self.path / "text.png"
+        text.write_text("no picture")
+        broken = self.path / "broken.jpg"
+        broken.write_bytes(b"\xff\xd8\xff\xe0" + bytes(100))
+        truncated = self.path / "truncated.konv"
+        truncated.write_bytes(model.read_bytes()[:5000])
+        self.fails(1, "run", self.path / "missing.konv", text, names=["missing.konv"])
+        self.fails(1, "run", truncated, text, names=["truncated.konv"])
+        self.fails(1, "run", model, text, names=["text.png"])
+        self.fails(1, "run", model, broken, names=["broken.jpg"])
+        self.fails(1, "run", model, self.path / "missing.png", names=["missing.png"])
+        self.fails(1, "convert", WEIGHTS / "lenet5.safetensors", "--arch", "resnet2000", "-o", self.path / "x.konv", names=["resnet2000"])
+        self.fails(1, "convert", WEIGHTS / "lenet5.safetensors", "--arch", "resnet20", "-o", self.path / "x.konv", names=["lenet5.safetensors"])
+        self.fails(1, "convert", WEIGHTS / "lenet5.safetensors", "--arch", "lenet", "-o", self.path / "no" / "x.konv", names=["x.konv"])
+        self.fails(1, "optimize", model, "-o", self.path / "x.konv", "--passes", "fold-everything", names=["fold-everything"])
+        self.fails(1, "bench", model, "--device", "cuda", names=["cuda"])
+        self.fails(1, "eval", model, "--data", self.path / "nothing", names=["nothing"])
+        self.assertFalse((self.path / "x.konv").exists())
+
+    def test_forced_instruction_set_must_exist(self):
+        model = self.convert("lenet5", "lenet")
+        done = subprocess.run([KONV, "bench", model, "--iterations", "1"], capture_output=True, text=True, env={**os.environ, "KONV_FORCE_ISA": "mmx"})
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("KONV_FORCE_ISA", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0]])

@@ -1,0 +1,192 @@
+// Plans as data: layouts, views, memory, JSON, refusals.
+#include <doctest/doctest.h>
+
+#include <konv/error.hpp>
+
+#include "engine/plan/json.h"
+#include "engine/plan/memory.h"
+#include "tests/support/random_graph.h"
+
+namespace konv::test {
+namespace {
+
+using plan::Plan;
+using plan::Storage;
+
+std::map<ValueId, Dims> batch(const Graph& graph, std::int64_t n) {
+  std::map<ValueId, Dims> shapes;
+  for (ValueId id : graph.inputs()) {
+    Dims dims;
+    for (const Dim& d : *graph.value(id).shape) dims.push_back(d.known() ? d.value() : n);
+    shapes[id] = dims;
+  }
+  return shapes;
+}
+
+Plan plan_for(Graph graph, std::int64_t n = 2, const plan::Options& options = {}, Isa isa = Isa::avx512) {
+  verify(graph);
+  return plan::make(graph, batch(graph, n), Machine::typical(isa), options);
+}
+
+const plan::Value& value(const Plan& p, const std::string& name) {
+  for (const plan::Value& v : p.values) {
+    if (v.name == name) return v;
+  }
+  FAIL("no value " << name);
+  return p.values.front();
+}
+
+/// No two slots that are alive at the same time share a byte.
+void check_memory(const Plan& p) {
+  const int end = static_cast<int>(p.steps.size());
+  std::vector<int> first(p.values.size(), end + 1), last(p.values.size(), -2);
+  const auto touch = [&](int v, int step) {
+    if (v < 0) return;
+    const auto r = static_cast<std::size_t>(plan::root(p, v));
+    first[r] = std::min(first[r], step);
+    last[r] = std::max(last[r], step);
+  };
+  for (int v : p.inputs) touch(v, -1);
+  for (int s = 0; s < end; ++s) {
+    for (int v : p.steps[static_cast<std::size_t>(s)].inputs) touch(v, s);
+    touch(p.steps[static_cast<std::size_t>(s)].output, s);
+  }
+  for (int v : p.outputs) touch(v, end);
+  for (std::size_t a = 0; a < p.values.size(); ++a) {
+    for (std::size_t b = 0; b < a; ++b) {
+      const plan::Value &x = p.values[a], &y = p.values[b];
+      if (x.storage != Storage::arena || y.storage != Storage::arena || last[a] < first[b] || last[b] < first[a] || last[a] < 0 || last[b] < 0) continue;
+      CHECK_MESSAGE((x.offset + x.bytes <= y.offset || y.offset + y.bytes <= x.offset), x.name << " and " << y.name << " overlap");
+    }
+    if (p.values[a].storage == Storage::arena) CHECK(p.values[a].offset + p.values[a].bytes <= p.arena_bytes);
+  }
+}
+
+const char* never(const ConvShape&) { return nullptr; }
+double free_of_charge(const ConvShape&, const Machine&) { return 0; }
+std::int64_t one_chunk(const ConvShape&) { return 1; }
+std::size_t no_bytes(const ConvShape&) { return 0; }
+
+/// A kernel that exists for planning only: NCHW16c with a physical halo.
+const ConvCode kBlockedCode = {{one_chunk, no_bytes, nullptr}, Format::blocked, 16, true, nullptr, nullptr};
+const ConvKernel kBlocked[] = {{"conv_blocked_for_tests", Isa::avx512, never, free_of_charge, &kBlockedCode}};
+
+TEST_CASE("a blocked, haloed layout is planned with reorders at its edges only") {
+  Rng rng(1);
+  Graph graph;
+  const ValueId x = graph.add_input("x", DType::float32, {Dim::symbol("N"), 3, 10, 12});
+  const ValueId a = add_conv(graph, rng, "a", x, 3, 24, {.pads = {1, 1, 1, 1}});
+  const ValueId b = add_conv(graph, rng, "b", a, 24, 24, {.kernel = {5, 5}, .pads = {2, 2, 2, 2}});
+  graph.add_output(b);
+  const Plan p = plan_for(graph, 2, {.conv_kernels = kBlocked});
+
+  const plan::Value& middle = value(p, graph.value(a).name);
+  CHECK(middle.layout.format == Format::blocked);
+  CHECK(middle.layout.block == 16);
+  CHECK(middle.layout.padded_channels == 32);
+  CHECK(middle.layout.halo == Halo{2, 2, 2, 2});
+  const std::int64_t row = (12 + 4) * 16, plane = (10 + 4) * row;
+  CHECK(middle.strides == Ints{2 * plane, plane, row, 16});
+  CHECK(middle.start == 2 * row + 2 * 16);
+  CHECK(middle.bytes == 2 * 2 * plane * 4);
+
+  std::vector<std::string> ops;
+  for (const plan::Step& step : p.steps) ops.push_back(step.op);
+  CHECK(ops == std::vector<std::string>{"Halo", "Reorder", "Halo", "Conv", "Conv", "Reorder"});
+  CHECK(value(p, "x").layout.format == Format::plain);
+  CHECK(p.values[static_cast<std::size_t>(p.outputs[0])].layout.format == Format::plain);
+  check_memory(p);
+}
+
+TEST_CASE("the halo is the maximum over the consumers") {
+  Rng rng(2);
+  Graph graph;
+  const ValueId x = graph.add_input("x", DType::float32, {1, 16, 8, 8});
+  const ValueId a = add_conv(graph, rng, "a", x, 16, 16, {.kernel = {1, 1}});
+  graph.add_output(add_conv(graph, rng, "b", a, 16, 16, {.pads = {1, 0, 1, 2}}));
+  graph.add_output(add_conv(graph, rng, "c", a, 16, 16, {.kernel = {5, 1}, .pads = {2, 0, 0, 0}}));
+  const Plan p = plan_for(graph, 1, {.conv_kernels = kBlocked});
+  CHECK(value(p, graph.value(a).name).layout.halo == Halo{2, 0, 1, 2});
+}
+
+TEST_CASE("a concat is a layout: its inputs are views of it") {
+  Rng rng(3);
+  Graph graph;
+  const ValueId x = graph.add_input("x", DType::float32, {2, 4, 6, 6});
+  const ValueId a = add_conv(graph, rng, "a", x, 4, 3, {.kernel = {1, 1}});
+  const ValueId b = add_conv(graph, rng, "b", x, 4, 5, {.kernel = {1, 1}});
+  const ValueId c = graph.add("c", Concat{1}, {a, b});
+  graph.add_output(c);
+  const Plan p = plan_for(graph);
+  CHECK(p.steps.size() == 2);
+  const plan::Value &va = value(p, graph.value(a).name), &vb = value(p, graph.value(b).name), &vc = value(p, graph.value(c).name);
+  CHECK(va.storage == Storage::view);
+  CHECK(vb.storage == Storage::view);
+  CHECK(vc.storage == Storage::arena);
+  CHECK(vb.strides == vc.strides);
+  CHECK(vb.start == 3 * 36);
+  check_memory(p);
+}
+
+TEST_CASE("a reshape is a view and takes no step") {
+  Graph graph;
+  const ValueId x = graph.add_input("x", DType::float32, {Dim::symbol("N"), 4, 6, 6});
+  const ValueId r = add_relu(graph, "r", x);
+  graph.add_output(graph.add("f", Flatten{1}, {r}));
+  const Plan p = plan_for(graph);
+  CHECK(p.steps.size() == 1);
+  CHECK(p.values[static_cast<std::size_t>(p.outputs[0])].storage == Storage::view);
+}
+
+TEST_CASE("slots are reused, never shared") {
+  Rng rng(4);
+  Graph graph;
+  ValueId x = graph.add_input("x", DType::float32, {1, 8, 16, 16});
+  std::int64_t all = 0;
+  for (int i = 0; i < 12; ++i) {
+    x = add_sum(graph, "sum", add_conv(graph, rng, "conv", x, 8, 8, {.pads = {1, 1, 1, 1}}), x);
+    all += 2 * 8 * 16 * 16 * 4;
+  }
+  graph.add_output(x);
+  const Plan p = plan_for(graph, 1);
+  check_memory(p);
+  CHECK(p.arena_bytes == 3 * 8 * 16 * 16 * 4);
+  CHECK(p.arena_bytes < all);
+}
+
+TEST_CASE("a plan survives JSON") {
+  Rng rng(5);
+  const Graph graph = residual_block(rng, 16, 8, 2);
+  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512}) {  // also for machines that are not here
+    const Plan p = plan_for(graph, 2, {}, isa);
+    CHECK(plan::to_json(plan::from_json(plan::to_json(p))) == plan::to_json(p));
+    for (const plan::Step& step : p.steps) CHECK(step.kernel.find(isa == Isa::portable ? "_avx" : "_never") == std::string::npos);
+  }
+  CHECK_THROWS_AS(plan::from_json("{"), Error);
+  CHECK_THROWS_AS(plan::from_json("{\"device\": 3}"), Error);
+}
+
+TEST_CASE("candidates say why they were refused") {
+  Rng rng(6);
+  const Plan p = plan_for(conv_bn_relu(rng), 1, {}, Isa::avx2);
+  bool isa_named = false;
+  for (const plan::Candidate& c : p.steps.front().candidates) {
+    isa_named |= c.refused == "needs avx512";
+    CHECK((!c.refused.empty() || c.cost >= p.steps.front().cost));
+  }
+  CHECK(isa_named);
+}
+
+TEST_CASE("what cannot be planned is named") {
+  Graph three;
+  Rng rng(7);
+  const ValueId x = three.add_input("x", DType::float32, {1, 2, 4, 4, 4});
+  three.add_output(add_conv(three, rng, "conv3d", x, 2, 2, {.kernel = {3, 3, 3}}));
+  CHECK_THROWS_WITH_AS(plan_for(three), doctest::Contains("conv3d"), Error);
+
+  Graph graph = conv_bn_relu(rng);
+  CHECK_THROWS_WITH_AS(plan_for(graph, 1, {.memory_limit = 10}), doctest::Contains("--memory-limit"), Error);
+}
+
+}  // namespace
+}  // namespace konv::test

@@ -1,0 +1,179 @@
+// Whole networks through plan and run against the reference runner.
+#include <doctest/doctest.h>
+
+#include <thread>
+
+#include "engine/run/context.h"
+#include "engine/run/network.h"
+#include "kernels/base/isa.h"
+#include "tests/support/compare.h"
+#include "tests/support/random_graph.h"
+#include "tests/support/reference.h"
+
+namespace konv::test {
+namespace {
+
+Machine host() { return Machine::typical(choose_isa().isa); }
+
+std::vector<Dims> shapes_of(const Graph& graph, const std::map<std::string, Tensor>& inputs) {
+  std::vector<Dims> shapes;
+  for (ValueId id : graph.inputs()) shapes.push_back(inputs.at(graph.value(id).name).dims);
+  return shapes;
+}
+
+std::vector<Tensor> run_context(run::Context& context, const std::map<std::string, Tensor>& inputs, ThreadPool* pool) {
+  const Graph& graph = context.executable().graph();
+  for (std::size_t i = 0; i < graph.inputs().size(); ++i) context.set_input(i, inputs.at(graph.value(graph.inputs()[i]).name).bytes.get());
+  context.run(pool);
+  std::vector<Tensor> outputs;
+  const plan::Plan& plan = context.executable().plan();
+  for (std::size_t i = 0; i < plan.outputs.size(); ++i) {
+    const plan::Value& value = plan.values[static_cast<std::size_t>(plan.outputs[i])];
+    MutableTensor tensor(value.layout.dtype, value.dims);
+    context.get_output(i, tensor.bytes.get());
+    outputs.push_back(tensor);
+  }
+  return outputs;
+}
+
+void check_against_reference(const Graph& source, unsigned seed, std::int64_t batch = 2) {
+  Graph graph = source;
+  verify(graph);
+  Rng rng(seed);
+  const std::map<std::string, Tensor> inputs = random_inputs(rng, graph, batch);
+  run::Network network(graph);
+  run::Context context(network.executable(shapes_of(graph, inputs), host(), {}), 1);
+  const std::vector<Tensor> expected = run_reference(graph, inputs);
+  for (int repeat = 0; repeat < 2; ++repeat) {  // a second run finds the first one's rubbish in the arena
+    const std::vector<Tensor> actual = run_context(context, inputs, nullptr);
+    REQUIRE(actual.size() == expected.size());
+    for (std::size_t i = 0; i < actual.size(); ++i) {
+      REQUIRE(actual[i].dims == expected[i].dims);
+      CHECK_CLOSE(actual[i], expected[i], tolerance(DType::float32, 512, 8));
+    }
+  }
+}
+
+Tensor i64(std::initializer_list<std::int64_t> values) { return make_i64({static_cast<std::int64_t>(values.size())}, std::vector<std::int64_t>(values)); }
+
+TEST_CASE("small networks agree with the reference") {
+  Rng rng(3);
+  check_against_reference(conv_bn_relu(rng), 1);
+  check_against_reference(conv_bn_relu(rng, 17, 33, 19), 2, 3);
+  check_against_reference(residual_block(rng), 3);
+  check_against_reference(residual_block(rng, 16, 12, 2), 4);
+  check_against_reference(repvgg_block(rng), 5);
+}
+
+TEST_CASE("fused epilogues agree with the reference") {
+  Rng rng(4);
+  Graph graph;
+  const ValueId x = graph.add_input("x", DType::float32, {Dim::symbol("N"), 8, 9, 9});
+  const ValueId y = add_conv(graph, rng, "first", x, 8, 8, {.pads = {1, 1, 1, 1}});
+  const Node& first = *graph.producer_as<Conv>(y);
+  Conv op = std::get<Conv>(first.op);
+  op.activation = {ActivationKind::leaky_relu, 0.1f, 0};
+  graph.add_output(graph.add("second", op, {y, first.input(Conv::kWeight), first.input(Conv::kBias), x}));
+  check_against_reference(graph, 6);
+}
+
+TEST_CASE("data movement agrees with the reference") {
+  Rng rng(5);
+  Graph graph;
+  const ValueId x = graph.add_input("x", DType::float32, {Dim::symbol("N"), 4, 6, 5});
+  const ValueId t = graph.add("transpose", Transpose{{0, 2, 3, 1}}, {x});
+  graph.add_output(t);
+  const auto ints = [&](const char* name, std::initializer_list<std::int64_t> v) { return graph.add_constant(name, i64(v)); };
+  const ValueId slice = graph.add("slice", Slice{}, {x, ints("starts", {5, 0}), ints("ends", {-100, 5}), ints("axes", {2, 3}), ints("steps", {-2, 2})});
+  graph.add_output(slice);
+  for (const PadMode mode : {PadMode::constant, PadMode::reflect, PadMode::edge}) {
+    graph.add_output(graph.add("pad", Pad{mode, 0.5f}, {x, ints("pads", {0, 0, 2, 1, 0, 0, 1, 3})}));
+  }
+  graph.add_output(graph.add("crop", Pad{PadMode::constant, 0}, {x, ints("negative", {0, 1, -2, 0, 0, 0, 1, -1})}));
+  graph.add_output(graph.add("concat", Concat{1}, {x, add_relu(graph, "relu", x), x}));
+  graph.add_output(graph.add("gather", Gather{2}, {x, ints("rows", {0, -1, 3})}));
+  graph.add_output(graph.add("flat", Flatten{1}, {t}));
+  graph.add_output(graph.add("mean", Reduce{ReduceKind::mean, {2, 3}, false}, {x}));
+  graph.add_output(graph.add("max", Reduce{ReduceKind::max, {1}, true}, {x}));
+  graph.add_output(graph.add("softmax", Softmax{1, false}, {x}));
+  check_against_reference(graph, 7, 3);
+}
+
+TEST_CASE("the shape arithmetic of exporters is planned away") {
+  Rng rng(6);
+  Graph graph;
+  const ValueId x = graph.add_input("x", DType::float32, {Dim::symbol("N"), 4, 6, 5});
+  const ValueId shape = graph.add("shape", ShapeOf{}, {x});
+  const ValueId batch = graph.add("batch", Gather{0}, {shape, graph.add_constant("zero", make_i64({1}, std::vector<std::int64_t>{0}))});
+  const ValueId wanted = graph.add("wanted", Concat{0}, {batch, graph.add_constant("rest", i64({-1}))});
+  graph.add_output(graph.add("reshape", Reshape{}, {x, wanted}));
+  check_against_reference(graph, 8, 3);
+}
+
+TEST_CASE("matrix products broadcast as NumPy's") {
+  Rng rng(7);
+  Graph graph;
+  const ValueId a = graph.add_input("a", DType::float32, {2, 1, 3, 5});
+  const ValueId b = graph.add_input("b", DType::float32, {4, 5, 7});
+  const ValueId v = graph.add_input("v", DType::float32, {5});
+  graph.add_output(graph.add("ab", MatMul{}, {a, b}));
+  graph.add_output(graph.add("av", MatMul{}, {a, v}));
+  graph.add_output(graph.add("vb", MatMul{}, {v, b}));
+  check_against_reference(graph, 9);
+}
+
+TEST_CASE("outputs are bit-identical at any number of threads") {
+  Rng rng(8);
+  Graph graph = residual_block(rng, 32, 24);
+  verify(graph);
+  const std::map<std::string, Tensor> inputs = random_inputs(rng, graph, 5);
+  run::Network network(graph);
+  const auto executable = network.executable(shapes_of(graph, inputs), host(), {});
+  run::Context serial(executable, 1);
+  const std::vector<Tensor> expected = run_context(serial, inputs, nullptr);
+  for (int threads : {2, 3, 5}) {
+    ThreadPool pool(threads);
+    run::Context context(executable, threads);
+    for (int repeat = 0; repeat < 20; ++repeat) {
+      const std::vector<Tensor> actual = run_context(context, inputs, &pool);
+      const auto a = actual[0].f32(), e = expected[0].f32();
+      CHECK(std::equal(a.begin(), a.end(), e.begin(), e.end()));
+    }
+  }
+}
+
+TEST_CASE("several threads share one network") {
+  Rng rng(9);
+  Graph graph = repvgg_block(rng, {.channels = 16});
+  verify(graph);
+  const std::map<std::string, Tensor> inputs = random_inputs(rng, graph, 2);
+  const std::vector<Tensor> expected = run_reference(graph, inputs);
+  run::Network network(graph);
+  std::vector<std::vector<Tensor>> results(4);
+  std::vector<std::thread> threads;
+  for (std::vector<Tensor>& result : results) {
+    threads.emplace_back([&] {
+      run::Context context(network.executable(shapes_of(graph, inputs), host(), {}), 1);
+      for (int repeat = 0; repeat < 10; ++repeat) result = run_context(context, inputs, nullptr);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const std::vector<Tensor>& result : results) CHECK_CLOSE(result[0], expected[0], tolerance(DType::float32, 256, 8));
+}
+
+TEST_CASE("the pool runs every chunk once") {
+  ThreadPool pool(4);
+  for (int round = 0; round < 2000; ++round) {
+    const std::int64_t chunks = 1 + round % 37;
+    std::vector<std::atomic<int>> hits(static_cast<std::size_t>(chunks));
+    const auto f = [&](std::int64_t chunk, int thread) {
+      CHECK(thread < pool.threads());
+      hits[static_cast<std::size_t>(chunk)].fetch_add(1);
+    };
+    pool.run(chunks, f);
+    for (const std::atomic<int>& hit : hits) REQUIRE(hit.load() == 1);
+  }
+}
+
+}  // namespace
+}  // namespace konv::test
