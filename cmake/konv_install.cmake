@@ -1,1 +1,37 @@
-# Install rules: filled in together with the public library.
+# cmake --install PREFIX: the program, both libraries shared and static, public headers, find_package(konv) and pkg-config files. Relocatable.
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+set(konv_targets konv_shared konv_static)
+if(TARGET konv_convert_shared)
+  list(APPEND konv_targets konv_convert_shared)
+endif()
+foreach(target IN ITEMS konv_shared konv_convert_shared)
+  if(TARGET ${target})
+    # $ORIGIN finds libkonv beside libkonv_convert; the link path finds the serial OpenBLAS, which the loader's default path may take for another build.
+    set_target_properties(${target} PROPERTIES INSTALL_RPATH "$ORIGIN" INSTALL_RPATH_USE_LINK_PATH ON)
+  endif()
+endforeach()
+
+if(TARGET konv_cli)
+  set_target_properties(konv_cli PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+  install(TARGETS konv_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
+install(TARGETS ${konv_targets} EXPORT konv LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(DIRECTORY engine/include/konv DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(EXPORT konv NAMESPACE konv:: FILE konv-targets.cmake DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/konv)
+
+# Static users link what libkonv.a needs; the paths are those of this build's system.
+set(konv_static_libraries "")
+foreach(dependency IN ITEMS konv::cpuinfo konv::openblas)
+  if(TARGET ${dependency})
+    get_target_property(location ${dependency} IMPORTED_LOCATION)
+    list(APPEND konv_static_libraries ${location})
+  endif()
+endforeach()
+configure_package_config_file(cmake/konv-config.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/konv-config.cmake INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/konv)
+write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/konv-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/konv-config.cmake ${CMAKE_CURRENT_BINARY_DIR}/konv-config-version.cmake DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/konv)
+list(JOIN konv_static_libraries " " konv_private_libraries)
+configure_file(cmake/konv.pc.in konv.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/konv.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -1,8 +1,11 @@
-# konv_room(NAME FOLDER [LINK target...]): the sources of one room (every .cpp below FOLDER) as an object library konv_room_NAME, which sees
+# konv_room(NAME FOLDER [EXCLUDE regex] [LINK target...]): the sources of one room (every .cpp below FOLDER) as an object library konv_room_NAME, which sees
 # includes from the project's root and the public headers. libkonv and the tests are put together from rooms.
 function(konv_room name folder)
-  cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "LINK")
+  cmake_parse_arguments(PARSE_ARGV 2 arg "" "EXCLUDE" "LINK")
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*.cpp)
+  if(arg_EXCLUDE)
+    list(FILTER sources EXCLUDE REGEX ${arg_EXCLUDE})
+  endif()
   add_library(konv_room_${name} OBJECT ${sources})
   target_include_directories(konv_room_${name} PUBLIC ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/engine/include)
   target_link_libraries(konv_room_${name} PUBLIC konv::warnings ${arg_LINK})
