@@ -64,7 +64,8 @@ void set_preprocessing(Graph& graph, const ConvertOptions& options) {
   if ((!p.mean.empty() && p.mean.size() != channels) || (!p.std.empty() && p.std.size() != channels)) {
     throw Error(fmt::format("--mean, --std: {} and {} values; expected {}, one per channel", p.mean.size(), p.std.size(), channels));
   }
-  if (std::any_of(p.std.begin(), p.std.end(), [](float s) { return !(s > 0); })) throw Error("--std: holds a value that is not above 0; expected standard deviations");
+  if (std::any_of(p.std.begin(), p.std.end(), [](float s) { return !(s > 0); }))
+    throw Error("--std: holds a value that is not above 0; expected standard deviations");
   if (shape.size() == 4 && shape[2].known() && shape[3].known()) {
     p.height = static_cast<std::int32_t>(shape[2].value());
     p.width = static_cast<std::int32_t>(shape[3].value());

@@ -78,7 +78,8 @@ int konv_session_run(konv_session* session, const float* input, const int64_t* d
 const float* konv_session_output(const konv_session* session, size_t index, size_t* count) {
   return guarded<const float*>(nullptr, [&]() -> const float* {
     const konv::OutputTensor output = session->session.output(index);
-    if (output.type != konv::Type::float32) throw konv::Error("output '" + output.name + "': is " + konv::type_name(output.type) + "; expected float32");
+    if (output.type != konv::Type::float32)
+      throw konv::Error("output '" + output.name + "': is " + konv::type_name(output.type) + "; expected float32");
     *count = output.size_bytes / sizeof(float);
     return static_cast<const float*>(output.data);
   });

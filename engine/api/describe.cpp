@@ -47,7 +47,8 @@ Json names(const Graph& graph, const std::vector<ValueId>& ids) {
 
 Json tensors(const Graph& graph, const std::vector<ValueId>& ids) {
   Json list = Json::array();
-  for (ValueId id : ids) list.push_back({{"name", graph.value(id).name}, {"type", name(graph.value(id).dtype)}, {"shape", shape_json(graph, id)}});
+  for (ValueId id : ids)
+    list.push_back({{"name", graph.value(id).name}, {"type", name(graph.value(id).dtype)}, {"shape", shape_json(graph, id)}});
   return list;
 }
 
@@ -78,8 +79,12 @@ std::string Model::describe() const {
     const Node& node = graph.node(id);
     Json shapes = Json::array();
     for (ValueId output : node.outputs) shapes.push_back(shape_json(graph, output));
-    out["nodes"].push_back({{"name", node.name}, {"op", display_name(node.op)}, {"inputs", names(graph, node.inputs)}, {"outputs", names(graph, node.outputs)},
-                            {"output_shapes", std::move(shapes)}, {"attributes", attributes(node.op)}});
+    out["nodes"].push_back({{"name", node.name},
+                            {"op", display_name(node.op)},
+                            {"inputs", names(graph, node.inputs)},
+                            {"outputs", names(graph, node.outputs)},
+                            {"output_shapes", std::move(shapes)},
+                            {"attributes", attributes(node.op)}});
   }
   std::int64_t parameters = 0;
   for (int v = 0; v < graph.value_count(); ++v) {
@@ -90,7 +95,8 @@ std::string Model::describe() const {
   out["labels"] = graph.metadata.labels;
   out["preprocessing"] = nullptr;
   if (const std::optional<Preprocessing>& p = graph.metadata.preprocessing) {
-    out["preprocessing"] = {{"width", p->width}, {"height", p->height}, {"scale", p->scale}, {"mean", p->mean}, {"std", p->std}, {"order", p->bgr ? "BGR" : "RGB"}};
+    out["preprocessing"] = {{"width", p->width}, {"height", p->height}, {"scale", p->scale},
+                            {"mean", p->mean},   {"std", p->std},       {"order", p->bgr ? "BGR" : "RGB"}};
   }
   out["metadata"] = graph.metadata.entries;
   out["parameters"] = parameters;
@@ -111,13 +117,15 @@ std::string Model::dot() const {
       if (!input || graph.constant(input)) continue;
       const NodeId producer = graph.producer(input);
       const std::string label = graph.value(input).shape ? to_string(*graph.value(input).shape) : "?";
-      out += fmt::format("  {} -> n{} [label={}];\n", producer ? fmt::format("n{}", producer.index) : value_name(input), id.index, quoted(label));
+      out += fmt::format("  {} -> n{} [label={}];\n", producer ? fmt::format("n{}", producer.index) : value_name(input), id.index,
+                         quoted(label));
     }
   }
   for (std::size_t i = 0; i < graph.outputs().size(); ++i) {
     const ValueId output = graph.outputs()[i];
     const NodeId producer = graph.producer(output);
-    out += fmt::format("  o{} [shape=ellipse, label={}];\n  {} -> o{};\n", i, quoted(graph.value(output).name), producer ? fmt::format("n{}", producer.index) : value_name(output), i);
+    out += fmt::format("  o{} [shape=ellipse, label={}];\n  {} -> o{};\n", i, quoted(graph.value(output).name),
+                       producer ? fmt::format("n{}", producer.index) : value_name(output), i);
   }
   return out + "}\n";
 }

@@ -13,7 +13,10 @@ namespace konv {
 std::string devices() {
   nlohmann::ordered_json out;
   const Machine machine = api::machine_for();
-  nlohmann::ordered_json cpu = {{"device", "cpu"}, {"isa", name(machine.isa)}, {"detected_isa", name(detected_isa())}, {"cores", std::thread::hardware_concurrency()}};
+  nlohmann::ordered_json cpu = {{"device", "cpu"},
+                                {"isa", name(machine.isa)},
+                                {"detected_isa", name(detected_isa())},
+                                {"cores", std::thread::hardware_concurrency()}};
 #if KONV_HAVE_CPUINFO
   if (cpuinfo_initialize()) {
     cpu["name"] = cpuinfo_get_packages_count() ? cpuinfo_get_package(0)->name : "";

@@ -90,7 +90,8 @@ void Model::preprocess(const std::uint8_t* rgb, int width, int height, float* ou
   const Preprocessing p = graph.metadata.preprocessing.value_or(Preprocessing{});
   const std::int64_t wanted_h = input.shape[2] >= 0 ? input.shape[2] : p.height > 0 ? p.height : height;
   const std::int64_t wanted_w = input.shape[3] >= 0 ? input.shape[3] : p.width > 0 ? p.width : width;
-  if (width != wanted_w || height != wanted_h) throw Error(fmt::format("image is {}x{}; expected {}x{} (width x height)", width, height, wanted_w, wanted_h));
+  if (width != wanted_w || height != wanted_h)
+    throw Error(fmt::format("image is {}x{}; expected {}x{} (width x height)", width, height, wanted_w, wanted_h));
   const std::int64_t pixels = std::int64_t{width} * height;
   for (std::int64_t c = 0; c < 3; ++c) {
     const auto at = static_cast<std::size_t>(c);

@@ -6,8 +6,10 @@ namespace konv {
 std::string Model::plan(const SessionOptions& options, const std::vector<std::vector<std::int64_t>>& input_shapes) const {
   const Graph& graph = impl_->graph();
   const std::vector<Dims> shapes = input_shapes.empty() ? api::smallest_shapes(graph) : input_shapes;
-  if (shapes.size() != graph.inputs().size()) throw Error("plan: shapes for " + std::to_string(shapes.size()) + " inputs given; expected " + std::to_string(graph.inputs().size()));
-  return plan::to_json(plan::make(graph, run::by_value(graph, shapes), api::machine_for(options.isa), {.memory_limit = options.memory_limit}));
+  if (shapes.size() != graph.inputs().size())
+    throw Error("plan: shapes for " + std::to_string(shapes.size()) + " inputs given; expected " + std::to_string(graph.inputs().size()));
+  return plan::to_json(
+      plan::make(graph, run::by_value(graph, shapes), api::machine_for(options.isa), {.memory_limit = options.memory_limit}));
 }
 
 }  // namespace konv

@@ -43,7 +43,8 @@ void check_options(const SessionOptions& options) {
   if (options.device != "auto" && options.device != "cpu") {
     throw Error(fmt::format("--device {}: this build has no such device; expected auto or cpu", options.device));
   }
-  if (options.precision != "float32") throw Error(fmt::format("--precision {}: no kernel here computes in it; expected float32", options.precision));
+  if (options.precision != "float32")
+    throw Error(fmt::format("--precision {}: no kernel here computes in it; expected float32", options.precision));
   if (options.memory_limit < 0) throw Error(fmt::format("--memory-limit {}: expected a number of bytes, 0 for none", options.memory_limit));
 }
 
@@ -53,7 +54,8 @@ std::string sizes(const std::vector<std::int64_t>& dims) { return to_string(Dims
 
 /// One shape's memory and outputs.
 struct Prepared {
-  Prepared(std::shared_ptr<const run::Executable> executable, int threads) : context(std::move(executable), threads), seconds(context.executable().plan().steps.size()) {
+  Prepared(std::shared_ptr<const run::Executable> executable, int threads)
+      : context(std::move(executable), threads), seconds(context.executable().plan().steps.size()) {
     const plan::Plan& plan = context.executable().plan();
     for (std::size_t i = 0; i < plan.outputs.size(); ++i) outputs.push_back(aligned_bytes(context.output_bytes(i)));
   }
@@ -69,7 +71,7 @@ struct Session::Impl {
   Machine machine;
   std::string device = "cpu", isa;
   std::map<std::vector<Dims>, std::unique_ptr<Prepared>> prepared;
-  std::vector<Dims> shapes;        // of the current run, kept to reuse its memory
+  std::vector<Dims> shapes;  // of the current run, kept to reuse its memory
   std::vector<const void*> data;
   Prepared* last = nullptr;
 
@@ -107,7 +109,9 @@ void Session::Impl::take_inputs(std::span<const InputTensor> inputs) {
     data[index] = input.data;
   }
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    if (!data[i]) throw Error(fmt::format("input '{}': is missing; expected a tensor of {}", graph().value(ids[i]).name, graph().value(ids[i]).shape ? to_string(*graph().value(ids[i]).shape) : "any shape"));
+    if (!data[i])
+      throw Error(fmt::format("input '{}': is missing; expected a tensor of {}", graph().value(ids[i]).name,
+                              graph().value(ids[i]).shape ? to_string(*graph().value(ids[i]).shape) : "any shape"));
   }
 }
 
@@ -160,7 +164,8 @@ OutputTensor Session::output(std::size_t index) const {
   const plan::Plan& plan = impl_->last->context.executable().plan();
   const plan::Value& value = plan.values[static_cast<std::size_t>(plan.outputs[index])];
   const Value& origin = impl_->graph().value(impl_->graph().outputs()[index]);
-  return {origin.name, api::to_type(value.layout.dtype), value.dims, impl_->last->outputs[index].get(), static_cast<std::size_t>(impl_->last->context.output_bytes(index))};
+  return {origin.name, api::to_type(value.layout.dtype), value.dims, impl_->last->outputs[index].get(),
+          static_cast<std::size_t>(impl_->last->context.output_bytes(index))};
 }
 
 const std::string& Session::device() const { return impl_->device; }
@@ -177,7 +182,8 @@ std::vector<LayerReport> Session::layers() const {
     std::int64_t bytes = output.bytes;
     for (int input : step.inputs) bytes += input < 0 ? 0 : plan.values[static_cast<std::size_t>(input)].bytes;
     const double threads = impl_->runtime->pool.threads();
-    const double limit = std::max(2.0 * static_cast<double>(step.macs) / (impl_->machine.flops * threads), static_cast<double>(bytes) / impl_->machine.l2_bandwidth);
+    const double limit = std::max(2.0 * static_cast<double>(step.macs) / (impl_->machine.flops * threads),
+                                  static_cast<double>(bytes) / impl_->machine.l2_bandwidth);
     layers.push_back({step.name, step.op, step.kernel, name(output.layout.dtype), output.dims, step.macs, impl_->last->seconds[i], limit});
   }
   return layers;
@@ -187,7 +193,8 @@ MemoryReport Session::memory() const {
   MemoryReport report;
   const Graph& graph = impl_->graph();
   for (int v = 0; v < graph.value_count(); ++v) {
-    if (const Tensor* constant = graph.constant({v}); constant && graph.reader_count({v}) > 0) report.weights_bytes += constant->size_bytes();
+    if (const Tensor* constant = graph.constant({v}); constant && graph.reader_count({v}) > 0)
+      report.weights_bytes += constant->size_bytes();
   }
   if (impl_->last) {
     const plan::Plan& plan = impl_->last->context.executable().plan();

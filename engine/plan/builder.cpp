@@ -18,12 +18,14 @@ Builder::Builder(const Graph& g, std::vector<Fact> facts, const Machine& m, cons
 
 bool Builder::is_literal(ValueId id) const {
   const Fact& fact = facts_[static_cast<std::size_t>(id.index)];
-  return fact.ints && fact.shape && fully_known(*fact.shape) && std::all_of(fact.ints->begin(), fact.ints->end(), [](const Dim& d) { return d.known(); });
+  return fact.ints && fact.shape && fully_known(*fact.shape) &&
+         std::all_of(fact.ints->begin(), fact.ints->end(), [](const Dim& d) { return d.known(); });
 }
 
 Ints Builder::ints(const Node& node, ValueId id) const {
   if (!is_literal(id)) {
-    throw Error(fmt::format("{}: '{}' is known only when the network runs; expected a size that follows from the input shapes", describe_node(node), graph.value(id).name));
+    throw Error(fmt::format("{}: '{}' is known only when the network runs; expected a size that follows from the input shapes",
+                            describe_node(node), graph.value(id).name));
   }
   Ints values;
   for (const Dim& d : *facts_[static_cast<std::size_t>(id.index)].ints) values.push_back(d.value());
@@ -76,7 +78,8 @@ bool Builder::satisfies(int v, const Need& need) {
   if (!need.halo.empty()) {
     if (value.storage != Storage::arena || extra.dense) return false;
     Halo& halo = value.layout.halo;
-    halo = {std::max(halo.top, need.halo.top), std::max(halo.left, need.halo.left), std::max(halo.bottom, need.halo.bottom), std::max(halo.right, need.halo.right)};
+    halo = {std::max(halo.top, need.halo.top), std::max(halo.left, need.halo.left), std::max(halo.bottom, need.halo.bottom),
+            std::max(halo.right, need.halo.right)};
   }
   if (need.dense) {
     if (value.storage == Storage::view && extra.axis >= 0) return false;
@@ -110,12 +113,19 @@ int Builder::copy_as(int from, const Need& need) {
   const bool image = sizes.size() == 3 || sizes.size() == 4;
   if (image && element_bytes > 0) {
     const bool flat = sizes.size() == 3;
-    ReorderStep work{{.batch = sizes[0], .channels = sizes[1], .height = flat ? 1 : sizes[2], .width = sizes.back(), .in_block = from_layout.block, .out_block = need.block, .element_bytes = element_bytes}};
+    ReorderStep work{{.batch = sizes[0],
+                      .channels = sizes[1],
+                      .height = flat ? 1 : sizes[2],
+                      .width = sizes.back(),
+                      .in_block = from_layout.block,
+                      .out_block = need.block,
+                      .element_bytes = element_bytes}};
     Step& step = add({}, work, reorder_kernels(), {from}, to);
     step.name = plan_.values[static_cast<std::size_t>(to)].name;
     step.op = "Reorder";
   } else {
-    CopyStep work{{.count = element_count(sizes), .element_bytes = element_bytes}, {{.dims = sizes, .in_strides = {}, .out_strides = dense_strides(sizes)}}};
+    CopyStep work{{.count = element_count(sizes), .element_bytes = element_bytes},
+                  {{.dims = sizes, .in_strides = {}, .out_strides = dense_strides(sizes)}}};
     Step& step = add({}, work, copy_kernels(), {from}, to);
     step.name = plan_.values[static_cast<std::size_t>(to)].name;
     step.op = "Copy";
@@ -145,7 +155,8 @@ void Builder::alias(const Node& node, NodeId id, ValueId input) {
   const Dims sizes = dims(input);
   const int output = define(node.output());
   extra_[static_cast<std::size_t>(output)].dense = true;
-  CopyStep work{{.count = element_count(sizes), .element_bytes = bits(dtype(input)) / 8}, {{.dims = sizes, .in_strides = {}, .out_strides = dense_strides(sizes)}}};
+  CopyStep work{{.count = element_count(sizes), .element_bytes = bits(dtype(input)) / 8},
+                {{.dims = sizes, .in_strides = {}, .out_strides = dense_strides(sizes)}}};
   add(id, std::move(work), copy_kernels(), {to_value}, output);
 }
 
@@ -158,8 +169,9 @@ bool Builder::place_inside(ValueId part, int whole, int axis, std::int64_t index
   const auto producer = std::find_if(plan_.steps.begin(), plan_.steps.end(), [&](const Step& s) { return s.output == v; });
   if (producer == plan_.steps.end()) return false;
   const Work& work = producer->work;
-  const bool writes_strided = std::holds_alternative<ConvStep>(work) || std::holds_alternative<ConvTransposeStep>(work) || std::holds_alternative<PoolStep>(work) ||
-                              std::holds_alternative<UnaryStep>(work) || std::holds_alternative<BinaryStep>(work) || std::holds_alternative<BatchNormStep>(work);
+  const bool writes_strided = std::holds_alternative<ConvStep>(work) || std::holds_alternative<ConvTransposeStep>(work) ||
+                              std::holds_alternative<PoolStep>(work) || std::holds_alternative<UnaryStep>(work) ||
+                              std::holds_alternative<BinaryStep>(work) || std::holds_alternative<BatchNormStep>(work);
   if (!writes_strided) return false;
   value.storage = Storage::view;
   value.parent = whole;
@@ -192,7 +204,8 @@ void Builder::settle_views() {
   for (Step& step : plan_.steps) {
     if (auto* copy = std::get_if<CopyStep>(&step.work)) {
       for (Piece& piece : copy->pieces) {  // an empty side means: as the value lies
-        if (piece.in_strides.empty()) piece.in_strides = plan_.values[static_cast<std::size_t>(step.inputs[static_cast<std::size_t>(piece.input)])].strides;
+        if (piece.in_strides.empty())
+          piece.in_strides = plan_.values[static_cast<std::size_t>(step.inputs[static_cast<std::size_t>(piece.input)])].strides;
       }
     }
   }
@@ -205,7 +218,12 @@ void Builder::insert_halo_fills() {
     const Value& value = plan_.values[static_cast<std::size_t>(v)];
     if (value.layout.halo.empty() || filled[static_cast<std::size_t>(v)]) return;
     filled[static_cast<std::size_t>(v)] = true;
-    HaloStep work{{.batch = value.dims[0], .channels = value.dims[1], .height = value.dims[2], .width = value.dims[3], .in_block = value.layout.block, .out_block = value.layout.block,
+    HaloStep work{{.batch = value.dims[0],
+                   .channels = value.dims[1],
+                   .height = value.dims[2],
+                   .width = value.dims[3],
+                   .in_block = value.layout.block,
+                   .out_block = value.layout.block,
                    .element_bytes = bits(value.layout.dtype) / 8}};
     const Choice<HaloKernel> choice = choose(halo_kernels(), work.shape, machine);
     Step step;

@@ -97,7 +97,8 @@ Step& Builder::add(NodeId id, W work, const Choice<K>& choice, std::vector<int> 
   step.cost = choice.cost;
   step.candidates = choice.others;
   // These write row-major without gaps, so nobody may put a ring around their output later.
-  constexpr bool dense_output = std::is_same_v<W, CopyStep> || std::is_same_v<W, SoftmaxStep> || std::is_same_v<W, GatherStep> || std::is_same_v<W, CastStep>;
+  constexpr bool dense_output =
+      std::is_same_v<W, CopyStep> || std::is_same_v<W, SoftmaxStep> || std::is_same_v<W, GatherStep> || std::is_same_v<W, CastStep>;
   if (dense_output) extra_[static_cast<std::size_t>(output)].dense = true;
   step.work = std::move(work);
   plan_.steps.push_back(std::move(step));

@@ -10,13 +10,13 @@ namespace konv {
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Activation, kind, alpha, beta)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Halo, top, left, bottom, right)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Layout, format, block, dtype, padded_channels, halo, fill)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ConvShape, batch, in_channels, in_h, in_w, out_channels, kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left, pad_bottom,
-                                   pad_right, groups)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ConvTransposeShape, batch, in_channels, in_h, in_w, out_channels, out_h, out_w, kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top,
-                                   pad_left, groups)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ConvShape, batch, in_channels, in_h, in_w, out_channels, kernel_h, kernel_w, stride_h, stride_w,
+                                   dilation_h, dilation_w, pad_top, pad_left, pad_bottom, pad_right, groups)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ConvTransposeShape, batch, in_channels, in_h, in_w, out_channels, out_h, out_w, kernel_h, kernel_w,
+                                   stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left, groups)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GemmShape, batch, m, n, k, has_c, unit_stride_a, unit_stride_b, unit_stride_out)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PoolShape, average, count_include_pad, batch, channels, in_h, in_w, out_h, out_w, kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top,
-                                   pad_left, pad_bottom, pad_right)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PoolShape, average, count_include_pad, batch, channels, in_h, in_w, out_h, out_w, kernel_h, kernel_w,
+                                   stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left, pad_bottom, pad_right)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(UnaryShape, function, count)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(BinaryShape, kind, dtype, count)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(BatchNormShape, batch, channels, pixels)
@@ -76,8 +76,9 @@ std::size_t family_index(const std::string& name) {
 }  // namespace
 
 void to_json(nlohmann::json& j, const Step& s) {
-  j = {{"name", s.name},     {"op", s.op},         {"kernel", s.kernel},       {"family", family(s.work)}, {"nodes", s.nodes}, {"inputs", s.inputs},
-       {"output", s.output}, {"chunks", s.chunks}, {"workspace", s.workspace}, {"macs", s.macs},           {"cost", s.cost},   {"candidates", s.candidates}};
+  j = {{"name", s.name},           {"op", s.op},         {"kernel", s.kernel}, {"family", family(s.work)},
+       {"nodes", s.nodes},         {"inputs", s.inputs}, {"output", s.output}, {"chunks", s.chunks},
+       {"workspace", s.workspace}, {"macs", s.macs},     {"cost", s.cost},     {"candidates", s.candidates}};
   std::visit([&](const auto& work) { j["work"] = work; }, s.work);
 }
 
@@ -97,7 +98,7 @@ void from_json(const nlohmann::json& j, Step& s) {
 }
 
 std::string to_json(const Plan& p) {
-  nlohmann::json j = {{"device", p.device},   {"isa", name(p.isa)},         {"values", p.values},           {"steps", p.steps},
+  nlohmann::json j = {{"device", p.device}, {"isa", name(p.isa)},   {"values", p.values},           {"steps", p.steps},
                       {"inputs", p.inputs}, {"outputs", p.outputs}, {"arena_bytes", p.arena_bytes}, {"workspace_bytes", p.workspace_bytes}};
   return j.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
 }

@@ -24,7 +24,8 @@ void lower(Builder& b, NodeId id, const Node& node, const Gemm& op) {
   work.beta = op.beta;
   work.activation = op.activation;
   work.shape = {.m = out[0], .n = out[1], .k = op.transpose_a ? a[0] : a[1], .has_c = static_cast<bool>(node.input(Gemm::kC))};
-  std::vector<int> inputs = {b.read(node.input(Gemm::kA), {.dense = true}), b.read(node.input(Gemm::kB), {.dense = true}), b.read(node.input(Gemm::kC), {.dense = true})};
+  std::vector<int> inputs = {b.read(node.input(Gemm::kA), {.dense = true}), b.read(node.input(Gemm::kB), {.dense = true}),
+                             b.read(node.input(Gemm::kC), {.dense = true})};
   b.add(id, work, gemm_kernels(), std::move(inputs), b.define(node.output()), work.shape.macs());
 }
 
@@ -45,7 +46,10 @@ void lower(Builder& b, NodeId id, const Node& node, const MatMul&) {
 void lower(Builder& b, NodeId id, const Node& node, const BatchNorm& op) {
   expect_float32(b, node, node.input(BatchNorm::kInput));
   const Dims& in = b.dims(node.input(BatchNorm::kInput));
-  BatchNormStep work{{.batch = in.at(0), .channels = in.size() > 1 ? in[1] : 1, .pixels = element_count(Dims(in.begin() + std::min<std::ptrdiff_t>(2, std::ssize(in)), in.end()))}, op.epsilon};
+  BatchNormStep work{{.batch = in.at(0),
+                      .channels = in.size() > 1 ? in[1] : 1,
+                      .pixels = element_count(Dims(in.begin() + std::min<std::ptrdiff_t>(2, std::ssize(in)), in.end()))},
+                     op.epsilon};
   std::vector<int> inputs = {b.read(node.input(BatchNorm::kInput))};
   for (int i = BatchNorm::kGamma; i <= BatchNorm::kVariance; ++i) inputs.push_back(b.read(node.input(i), {.dense = true}));
   b.add(id, work, batch_norm_kernels(), std::move(inputs), b.define(node.output()));
@@ -59,7 +63,9 @@ void lower(Builder& b, NodeId id, const Node& node, const Unary& op) {
 }
 
 void lower(Builder& b, NodeId id, const Node& node, const Binary& op) {
-  BinaryStep work{{.kind = static_cast<Arithmetic>(op.kind), .dtype = b.dtype(node.output()), .count = element_count(b.dims(node.output()))}, op.activation};
+  BinaryStep work{
+      {.kind = static_cast<Arithmetic>(op.kind), .dtype = b.dtype(node.output()), .count = element_count(b.dims(node.output()))},
+      op.activation};
   std::vector<int> inputs = {b.read(node.input(Binary::kA)), b.read(node.input(Binary::kB))};
   b.add(id, work, binary_kernels(), std::move(inputs), b.define(node.output()));
 }
@@ -71,7 +77,8 @@ void lower(Builder& b, NodeId id, const Node& node, const Softmax& op) {
   SoftmaxStep work;
   for (std::int64_t i = 0; i < axis; ++i) work.shape.outer *= in[static_cast<std::size_t>(i)];
   work.shape.size = 1;
-  for (std::int64_t i = axis; i < std::ssize(in); ++i) (i == axis || op.flatten ? work.shape.size : work.shape.inner) *= in[static_cast<std::size_t>(i)];
+  for (std::int64_t i = axis; i < std::ssize(in); ++i)
+    (i == axis || op.flatten ? work.shape.size : work.shape.inner) *= in[static_cast<std::size_t>(i)];
   const int input = b.read(node.input(0), {.dense = true});
   b.add(id, work, softmax_kernels(), {input}, b.define(node.output()));
 }

@@ -10,7 +10,9 @@ namespace {
 
 int element_bytes(const Builder& b, const Node& node, ValueId id) {
   const int size = bits(b.dtype(id)) / 8;
-  if (size == 0) throw Error(fmt::format("{}: '{}' is {}; expected elements of whole bytes", describe_node(node), b.graph.value(id).name, name(b.dtype(id))));
+  if (size == 0)
+    throw Error(
+        fmt::format("{}: '{}' is {}; expected elements of whole bytes", describe_node(node), b.graph.value(id).name, name(b.dtype(id))));
   return size;
 }
 
@@ -25,7 +27,7 @@ struct Segment {
 
 /// Output dimension of `size` from an input of `in_size` with `before` elements of padding (negative: cropped).
 std::vector<Segment> pad_segments(const std::string& who, PadMode mode, std::int64_t in_size, std::int64_t before, std::int64_t size) {
-  const std::int64_t first = std::max<std::int64_t>(0, before);                    // first output element that is data
+  const std::int64_t first = std::max<std::int64_t>(0, before);  // first output element that is data
   const std::int64_t in_first = std::max<std::int64_t>(0, -before);
   const std::int64_t count = std::max<std::int64_t>(0, std::min(in_size - in_first, size - first));
   std::vector<Segment> segments = {{first, count, in_first, 1}};
@@ -37,7 +39,8 @@ std::vector<Segment> pad_segments(const std::string& who, PadMode mode, std::int
     if (after > 0) segments.push_back({first + count, after, in_size - 1, 0});
     return segments;
   }
-  if (first >= in_size + (first == 0) || after >= in_size + (after == 0)) throw Error(fmt::format("{}: reflects {} and {} elements of {}; expected fewer than there are", who, first, after, in_size));
+  if (first >= in_size + (first == 0) || after >= in_size + (after == 0))
+    throw Error(fmt::format("{}: reflects {} and {} elements of {}; expected fewer than there are", who, first, after, in_size));
   if (first > 0) segments.push_back({0, first, first, -1});
   if (after > 0) segments.push_back({first + count, after, in_size - 2, -1});
   return segments;
@@ -52,7 +55,8 @@ void lower(Builder& b, NodeId id, const Node& node, const Unsqueeze&) { b.alias(
 void lower(Builder& b, NodeId id, const Node& node, const Identity&) { b.alias(node, id, node.input(0)); }
 
 void lower(Builder&, NodeId, const Node& node, const ShapeOf&) {
-  throw Error(fmt::format("{}: its input's sizes are not known when planning; expected sizes that follow from the input shapes", describe_node(node)));
+  throw Error(fmt::format("{}: its input's sizes are not known when planning; expected sizes that follow from the input shapes",
+                          describe_node(node)));
 }
 
 void lower(Builder& b, NodeId id, const Node& node, const Concat& op) {
@@ -71,7 +75,11 @@ void lower(Builder& b, NodeId id, const Node& node, const Concat& op) {
     if (!once || b.graph.is_output(part) || !b.place_inside(part, output, static_cast<int>(axis), index)) {
       const std::int64_t count = element_count(sizes);
       if (count > 0) {
-        work.pieces.push_back({.input = static_cast<int>(inputs.size()), .dims = sizes, .in_strides = {}, .out_strides = out_strides, .out_start = index * out_strides[axis]});
+        work.pieces.push_back({.input = static_cast<int>(inputs.size()),
+                               .dims = sizes,
+                               .in_strides = {},
+                               .out_strides = out_strides,
+                               .out_start = index * out_strides[axis]});
         inputs.push_back(b.read(part));
         work.shape.count += count;
       }
@@ -161,7 +169,9 @@ void lower(Builder& b, NodeId id, const Node& node, const Expand&) {
 void lower(Builder& b, NodeId id, const Node& node, const Gather& op) {
   const Dims& in = b.dims(node.input(Gather::kInput));
   const auto axis = static_cast<std::size_t>(normalize_axis(node.name, op.axis, std::ssize(in)));
-  GatherStep work{{.axis_size = in[axis], .indices = element_count(b.dims(node.input(Gather::kIndices))), .element_bytes = element_bytes(b, node, node.output())}};
+  GatherStep work{{.axis_size = in[axis],
+                   .indices = element_count(b.dims(node.input(Gather::kIndices))),
+                   .element_bytes = element_bytes(b, node, node.output())}};
   for (std::size_t i = 0; i < axis; ++i) work.shape.outer *= in[i];
   for (std::size_t i = axis + 1; i < in.size(); ++i) work.shape.inner *= in[i];
   std::vector<int> inputs = {b.read(node.input(Gather::kInput), {.dense = true}), b.read(node.input(Gather::kIndices), {.dense = true})};

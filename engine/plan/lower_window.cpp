@@ -15,7 +15,8 @@ Image image(const Builder& b, const Node& node, ValueId id) {
   const Dims& d = b.dims(id);
   if (d.size() == 3) return {d[0], d[1], 1, d[2]};
   if (d.size() == 4) return {d[0], d[1], d[2], d[3]};
-  throw Error(fmt::format("{}: '{}' has {} spatial dimensions; expected 1 or 2", describe_node(node), b.graph.value(id).name, static_cast<int>(d.size()) - 2));
+  throw Error(fmt::format("{}: '{}' has {} spatial dimensions; expected 1 or 2", describe_node(node), b.graph.value(id).name,
+                          static_cast<int>(d.size()) - 2));
 }
 
 /// A window with both spatial dimensions spelled out.
@@ -61,9 +62,22 @@ void lower(Builder& b, NodeId id, const Node& node, const Conv& op) {
 
   ConvStep work;
   work.activation = op.activation;
-  work.shape = {.batch = in.batch, .in_channels = in.channels, .in_h = in.h, .in_w = in.w, .out_channels = out.channels, .kernel_h = w.kernel_h, .kernel_w = w.kernel_w,
-                .stride_h = w.stride_h, .stride_w = w.stride_w, .dilation_h = w.dilation_h, .dilation_w = w.dilation_w, .pad_top = w.top, .pad_left = w.left,
-                .pad_bottom = w.bottom, .pad_right = w.right, .groups = op.groups};
+  work.shape = {.batch = in.batch,
+                .in_channels = in.channels,
+                .in_h = in.h,
+                .in_w = in.w,
+                .out_channels = out.channels,
+                .kernel_h = w.kernel_h,
+                .kernel_w = w.kernel_w,
+                .stride_h = w.stride_h,
+                .stride_w = w.stride_w,
+                .dilation_h = w.dilation_h,
+                .dilation_w = w.dilation_w,
+                .pad_top = w.top,
+                .pad_left = w.left,
+                .pad_bottom = w.bottom,
+                .pad_right = w.right,
+                .groups = op.groups};
 
   const bool flat = b.dims(node.output()).size() == 3;
   const bool constant_weight = b.graph.constant(node.input(Conv::kWeight)) != nullptr;
@@ -73,14 +87,15 @@ void lower(Builder& b, NodeId id, const Node& node, const Conv& op) {
     return nullptr;
   };
   const Choice<ConvKernel> choice = choose(b.options.conv_kernels, work.shape, b.machine, reject);
-  if (!choice.kernel) throw Error(fmt::format("{}: no kernel runs it ({}); expected a shape that one takes", describe_node(node), reasons(choice.others)));
+  if (!choice.kernel)
+    throw Error(fmt::format("{}: no kernel runs it ({}); expected a shape that one takes", describe_node(node), reasons(choice.others)));
 
   const ConvCode& code = *choice.kernel->code;
   const Need same{.format = code.format, .block = code.block};
   Need need = same;
   if (code.needs_halo) need.halo = padding_of(work.shape);
-  std::vector<int> inputs = {b.read(node.input(Conv::kInput), need), b.read(node.input(Conv::kWeight), {.dense = true}), b.read(node.input(Conv::kBias), {.dense = true}),
-                             b.read(node.input(Conv::kResidual), same)};
+  std::vector<int> inputs = {b.read(node.input(Conv::kInput), need), b.read(node.input(Conv::kWeight), {.dense = true}),
+                             b.read(node.input(Conv::kBias), {.dense = true}), b.read(node.input(Conv::kResidual), same)};
   const int output = b.define(node.output(), code.format, code.block);
   b.add(id, work, choice, std::move(inputs), output, work.shape.macs());
 }
@@ -106,7 +121,8 @@ void lower(Builder& b, NodeId id, const Node& node, const ConvTranspose& op) {
     }
     if (op.window.auto_pad == AutoPad::valid) continue;
     const std::int64_t extra = i < op.output_padding.size() ? op.output_padding[i] : 0;
-    const std::int64_t total = std::max<std::int64_t>(0, strides[i] * (sizes_in[i] - 1) + extra + (kernel[i] - 1) * dilations[i] + 1 - sizes_out[i]);
+    const std::int64_t total =
+        std::max<std::int64_t>(0, strides[i] * (sizes_in[i] - 1) + extra + (kernel[i] - 1) * dilations[i] + 1 - sizes_out[i]);
     // ONNX: the odd pixel is cut off at the end for SAME_UPPER, else in front.
     begin[i] = op.window.auto_pad == AutoPad::same_upper ? total / 2 : total - total / 2;
   }
@@ -114,10 +130,24 @@ void lower(Builder& b, NodeId id, const Node& node, const ConvTranspose& op) {
   const std::size_t last = spatial_rank - 1;
   ConvTransposeStep work;
   work.activation = op.activation;
-  work.shape = {.batch = in.batch, .in_channels = in.channels, .in_h = in.h, .in_w = in.w, .out_channels = out.channels, .out_h = out.h, .out_w = out.w,
-                .kernel_h = last ? kernel[0] : 1, .kernel_w = kernel[last], .stride_h = last ? strides[0] : 1, .stride_w = strides[last], .dilation_h = last ? dilations[0] : 1,
-                .dilation_w = dilations[last], .pad_top = last ? begin[0] : 0, .pad_left = begin[last], .groups = op.groups};
-  std::vector<int> inputs = {b.read(node.input(ConvTranspose::kInput)), b.read(node.input(ConvTranspose::kWeight), {.dense = true}), b.read(node.input(ConvTranspose::kBias), {.dense = true})};
+  work.shape = {.batch = in.batch,
+                .in_channels = in.channels,
+                .in_h = in.h,
+                .in_w = in.w,
+                .out_channels = out.channels,
+                .out_h = out.h,
+                .out_w = out.w,
+                .kernel_h = last ? kernel[0] : 1,
+                .kernel_w = kernel[last],
+                .stride_h = last ? strides[0] : 1,
+                .stride_w = strides[last],
+                .dilation_h = last ? dilations[0] : 1,
+                .dilation_w = dilations[last],
+                .pad_top = last ? begin[0] : 0,
+                .pad_left = begin[last],
+                .groups = op.groups};
+  std::vector<int> inputs = {b.read(node.input(ConvTranspose::kInput)), b.read(node.input(ConvTranspose::kWeight), {.dense = true}),
+                             b.read(node.input(ConvTranspose::kBias), {.dense = true})};
   b.add(id, work, conv_transpose_kernels(), std::move(inputs), b.define(node.output()), work.shape.macs());
 }
 
@@ -126,9 +156,24 @@ void lower(Builder& b, NodeId id, const Node& node, const Pool& op) {
   const Image in = image(b, node, node.input(0));
   const Image out = image(b, node, node.output());
   const Window2d w = window_2d(window_geometry(node.name, op.window, op.kernel, spatial(b.dims(node.input(0))), op.ceil_mode));
-  PoolStep work{{.average = op.kind == PoolKind::average, .count_include_pad = op.count_include_pad, .batch = in.batch, .channels = in.channels, .in_h = in.h, .in_w = in.w,
-                 .out_h = out.h, .out_w = out.w, .kernel_h = w.kernel_h, .kernel_w = w.kernel_w, .stride_h = w.stride_h, .stride_w = w.stride_w, .dilation_h = w.dilation_h,
-                 .dilation_w = w.dilation_w, .pad_top = w.top, .pad_left = w.left, .pad_bottom = w.bottom, .pad_right = w.right}};
+  PoolStep work{{.average = op.kind == PoolKind::average,
+                 .count_include_pad = op.count_include_pad,
+                 .batch = in.batch,
+                 .channels = in.channels,
+                 .in_h = in.h,
+                 .in_w = in.w,
+                 .out_h = out.h,
+                 .out_w = out.w,
+                 .kernel_h = w.kernel_h,
+                 .kernel_w = w.kernel_w,
+                 .stride_h = w.stride_h,
+                 .stride_w = w.stride_w,
+                 .dilation_h = w.dilation_h,
+                 .dilation_w = w.dilation_w,
+                 .pad_top = w.top,
+                 .pad_left = w.left,
+                 .pad_bottom = w.bottom,
+                 .pad_right = w.right}};
   const int input = b.read(node.input(0));
   b.add(id, work, pool_kernels(), {input}, b.define(node.output()));
 }

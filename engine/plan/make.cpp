@@ -17,7 +17,8 @@ std::vector<bool> needed_values(const Graph& graph, const Builder& builder, cons
   for (ValueId id : graph.outputs()) mark(id);
   for (std::size_t i = order.size(); i-- > 0;) {
     const Node& node = graph.node(order[i]);
-    const bool runs = std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId v) { return v && needed[static_cast<std::size_t>(v.index)]; });
+    const bool runs =
+        std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId v) { return v && needed[static_cast<std::size_t>(v.index)]; });
     if (!runs) continue;
     for (ValueId id : node.inputs) mark(id);
   }
@@ -29,11 +30,13 @@ void check_sizes(const Graph& graph, const std::vector<Fact>& facts, const std::
     const auto i = static_cast<std::size_t>(v);
     if (!needed[i]) continue;
     if (facts[i].shape && fully_known(*facts[i].shape)) {
-      if (std::ssize(*facts[i].shape) > kMaxRank) throw Error(fmt::format("value '{}': has {} dimensions; expected at most {}", graph.value({v}).name, facts[i].shape->size(), kMaxRank));
+      if (std::ssize(*facts[i].shape) > kMaxRank)
+        throw Error(
+            fmt::format("value '{}': has {} dimensions; expected at most {}", graph.value({v}).name, facts[i].shape->size(), kMaxRank));
       continue;
     }
-    throw Error(fmt::format("value '{}': its shape ({}) does not follow from the input shapes; expected sizes known before running", graph.value({v}).name,
-                            facts[i].shape ? to_string(*facts[i].shape) : "unknown"));
+    throw Error(fmt::format("value '{}': its shape ({}) does not follow from the input shapes; expected sizes known before running",
+                            graph.value({v}).name, facts[i].shape ? to_string(*facts[i].shape) : "unknown"));
   }
 }
 
@@ -53,7 +56,8 @@ Plan make(const Graph& graph, const std::map<ValueId, Dims>& input_shapes, const
   for (ValueId input : graph.inputs()) builder.define_input(input);
   for (NodeId id : order) {
     const Node& node = graph.node(id);
-    if (std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId v) { return v && needed[static_cast<std::size_t>(v.index)]; })) lower(builder, id);
+    if (std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId v) { return v && needed[static_cast<std::size_t>(v.index)]; }))
+      lower(builder, id);
   }
   Plan plan = builder.finish();
   if (options.memory_limit > 0) {
@@ -61,15 +65,17 @@ Plan make(const Graph& graph, const std::map<ValueId, Dims>& input_shapes, const
     for (const Value& value : plan.values) weights += value.storage == Storage::constant ? value.bytes : 0;
     const std::int64_t total = weights + plan.arena_bytes + plan.workspace_bytes * options.threads;
     if (total > options.memory_limit) {
-      throw Error(fmt::format("--memory-limit {}: the network takes {} bytes (weights {}, arena {}, workspace {}); expected a limit of at least that", options.memory_limit, total,
-                              weights, plan.arena_bytes, plan.workspace_bytes * options.threads));
+      throw Error(fmt::format(
+          "--memory-limit {}: the network takes {} bytes (weights {}, arena {}, workspace {}); expected a limit of at least that",
+          options.memory_limit, total, weights, plan.arena_bytes, plan.workspace_bytes * options.threads));
     }
   }
   return plan;
 }
 
 const char* family(const Work& work) {
-  constexpr const char* kNames[] = {"conv", "conv_transpose", "gemm", "pool", "unary", "binary", "batch_norm", "softmax", "reduce", "copy", "gather", "cast", "reorder", "halo"};
+  constexpr const char* kNames[] = {"conv",    "conv_transpose", "gemm", "pool",   "unary", "binary",  "batch_norm",
+                                    "softmax", "reduce",         "copy", "gather", "cast",  "reorder", "halo"};
   static_assert(std::size(kNames) == std::variant_size_v<Work>);
   return kNames[work.index()];
 }

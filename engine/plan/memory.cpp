@@ -94,7 +94,9 @@ void assign_offsets(Plan& plan) {
       offset = std::max(offset, (neighbour.offset + neighbour.bytes + kAlignment - 1) / kAlignment * kAlignment);
     }
     plan.values[static_cast<std::size_t>(life.value)].offset = offset;
-    if (offset + wanted > kArenaLimit) throw Error("value '" + plan.values[static_cast<std::size_t>(life.value)].name + "': the network needs more than 1 TiB; expected smaller shapes");
+    if (offset + wanted > kArenaLimit)
+      throw Error("value '" + plan.values[static_cast<std::size_t>(life.value)].name +
+                  "': the network needs more than 1 TiB; expected smaller shapes");
     plan.arena_bytes = std::max(plan.arena_bytes, offset + wanted);
     const auto by_offset = [&](const Lifetime& a, const Lifetime& b) {
       return plan.values[static_cast<std::size_t>(a.value)].offset < plan.values[static_cast<std::size_t>(b.value)].offset;

@@ -38,12 +38,12 @@ struct Value {
   Dims dims;
   Layout layout;
   Storage storage = Storage::arena;
-  std::int64_t bytes = 0;    ///< of the slot, pad lanes and halo included
-  std::int64_t offset = 0;   ///< of the slot in the arena
-  int parent = -1;           ///< views
-  std::int64_t start = 0;    ///< elements from the slot's (parent's) begin to element (0, ..., 0)
-  Ints strides;              ///< elements
-  Ints ints;                 ///< literals
+  std::int64_t bytes = 0;   ///< of the slot, pad lanes and halo included
+  std::int64_t offset = 0;  ///< of the slot in the arena
+  int parent = -1;          ///< views
+  std::int64_t start = 0;   ///< elements from the slot's (parent's) begin to element (0, ..., 0)
+  Ints strides;             ///< elements
+  Ints ints;                ///< literals
 };
 
 // What a step does, by kernel family. inputs[] of the step are listed behind each.
@@ -89,7 +89,7 @@ struct Piece {
   Ints dims, in_strides, out_strides;
   std::int64_t in_start = 0, out_start = 0;
 };
-struct CopyStep {  // one or more
+struct CopyStep {   // one or more
   CopyShape shape;  ///< of all pieces together
   std::vector<Piece> pieces;
   bool fill_first = false;  ///< the output gets `fill` before the pieces land in it
@@ -108,8 +108,8 @@ struct HaloStep {  // none; writes the ring of its output
   ReorderShape shape;
 };
 
-using Work = std::variant<ConvStep, ConvTransposeStep, GemmStep, PoolStep, UnaryStep, BinaryStep, BatchNormStep, SoftmaxStep, ReduceStep, CopyStep, GatherStep,
-                          CastStep, ReorderStep, HaloStep>;
+using Work = std::variant<ConvStep, ConvTransposeStep, GemmStep, PoolStep, UnaryStep, BinaryStep, BatchNormStep, SoftmaxStep, ReduceStep,
+                          CopyStep, GatherStep, CastStep, ReorderStep, HaloStep>;
 
 /// A kernel that could have run a step: refused with a reason, or slower by the cost model.
 struct Candidate {

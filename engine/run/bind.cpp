@@ -30,7 +30,8 @@ class CopyCall final : public Call {
   }
   std::int64_t chunks() const { return chunks_; }
   void run(std::int64_t chunk, void* workspace) const override {
-    const auto after = std::upper_bound(copies_.begin(), copies_.end(), chunk, [](std::int64_t c, const Copy& copy) { return c < copy.first; });
+    const auto after =
+        std::upper_bound(copies_.begin(), copies_.end(), chunk, [](std::int64_t c, const Copy& copy) { return c < copy.first; });
     const Copy& copy = *std::prev(after);
     copy.code->run(copy.args, chunk - copy.first, workspace);
   }
@@ -125,12 +126,22 @@ class Binder {
 
   void bind(const plan::ConvStep& w) {
     const std::byte* packed = executable_.packed(index_);
-    call(conv_kernels(), ConvArgs{.shape = w.shape, .in = as_image(in(Conv::kInput)), .out = as_image(out()), .weight = packed ? packed : in(Conv::kWeight).data,
-                                  .bias = in(Conv::kBias).f32(), .residual = as_image(in(Conv::kResidual)), .activation = w.activation});
+    call(conv_kernels(), ConvArgs{.shape = w.shape,
+                                  .in = as_image(in(Conv::kInput)),
+                                  .out = as_image(out()),
+                                  .weight = packed ? packed : in(Conv::kWeight).data,
+                                  .bias = in(Conv::kBias).f32(),
+                                  .residual = as_image(in(Conv::kResidual)),
+                                  .activation = w.activation});
   }
 
   void bind(const plan::ConvTransposeStep& w) {
-    call(conv_transpose_kernels(), ConvTransposeArgs{.shape = w.shape, .in = as_image(in(0)), .out = as_image(out()), .weight = in(1).f32(), .bias = in(2).f32(), .activation = w.activation});
+    call(conv_transpose_kernels(), ConvTransposeArgs{.shape = w.shape,
+                                                     .in = as_image(in(0)),
+                                                     .out = as_image(out()),
+                                                     .weight = in(1).f32(),
+                                                     .bias = in(2).f32(),
+                                                     .activation = w.activation});
   }
 
   void bind(const plan::GemmStep& w) {
@@ -155,7 +166,8 @@ class Binder {
     spread(a);
     spread(b);
     if (c.data) c = broadcast_to(c, y);
-    call(gemm_kernels(), GemmArgs{.shape = w.shape, .a = a, .b = b, .c = c, .out = y, .alpha = w.alpha, .beta = w.beta, .activation = w.activation});
+    call(gemm_kernels(),
+         GemmArgs{.shape = w.shape, .a = a, .b = b, .c = c, .out = y, .alpha = w.alpha, .beta = w.beta, .activation = w.activation});
   }
 
   void bind(const plan::PoolStep& w) { call(pool_kernels(), PoolArgs{.shape = w.shape, .in = as_image(in(0)), .out = as_image(out())}); }
@@ -164,12 +176,19 @@ class Binder {
 
   void bind(const plan::BinaryStep& w) {
     const TensorView y = out();
-    call(binary_kernels(), BinaryArgs{.shape = w.shape, .a = broadcast_to(in(0), y), .b = broadcast_to(in(1), y), .out = y, .activation = w.activation});
+    call(binary_kernels(),
+         BinaryArgs{.shape = w.shape, .a = broadcast_to(in(0), y), .b = broadcast_to(in(1), y), .out = y, .activation = w.activation});
   }
 
   void bind(const plan::BatchNormStep& w) {
-    call(batch_norm_kernels(),
-         BatchNormArgs{.shape = w.shape, .in = in(0), .out = out(), .gamma = in(1).f32(), .beta = in(2).f32(), .mean = in(3).f32(), .variance = in(4).f32(), .epsilon = w.epsilon});
+    call(batch_norm_kernels(), BatchNormArgs{.shape = w.shape,
+                                             .in = in(0),
+                                             .out = out(),
+                                             .gamma = in(1).f32(),
+                                             .beta = in(2).f32(),
+                                             .mean = in(3).f32(),
+                                             .variance = in(4).f32(),
+                                             .epsilon = w.epsilon});
   }
 
   void bind(const plan::SoftmaxStep& w) { call(softmax_kernels(), SoftmaxArgs{.shape = w.shape, .in = in(0), .out = out()}); }
@@ -231,17 +250,27 @@ class Binder {
     v.data = static_cast<std::byte*>(v.data) + start * element_bytes;
   }
 
-  void bind(const plan::GatherStep& w) { call(gather_kernels(), GatherArgs{.shape = w.shape, .data = in(0), .indices = in(1), .out = out()}); }
+  void bind(const plan::GatherStep& w) {
+    call(gather_kernels(), GatherArgs{.shape = w.shape, .data = in(0), .indices = in(1), .out = out()});
+  }
 
   void bind(const plan::CastStep& w) { call(cast_kernels(), CastArgs{.shape = w.shape, .in = in(0), .out = out()}); }
 
   void bind(const plan::ReorderStep& w) {
-    call(reorder_kernels(), ReorderArgs{.shape = w.shape, .in = as_image(in(0)), .out = as_image(out()), .fill = element_bits(out_value().layout.dtype, out_value().layout.fill)});
+    call(reorder_kernels(), ReorderArgs{.shape = w.shape,
+                                        .in = as_image(in(0)),
+                                        .out = as_image(out()),
+                                        .fill = element_bits(out_value().layout.dtype, out_value().layout.fill)});
   }
 
   void bind(const plan::HaloStep& w) {
     const Halo& h = out_value().layout.halo;
-    call(halo_kernels(), HaloArgs{.shape = w.shape, .out = out(), .top = h.top, .left = h.left, .bottom = h.bottom, .right = h.right,
+    call(halo_kernels(), HaloArgs{.shape = w.shape,
+                                  .out = out(),
+                                  .top = h.top,
+                                  .left = h.left,
+                                  .bottom = h.bottom,
+                                  .right = h.right,
                                   .fill = element_bits(out_value().layout.dtype, out_value().layout.fill)});
   }
 
@@ -268,7 +297,8 @@ TensorView view(const Executable& executable, int index, std::byte* arena) {
     return v;
   }
   int slot = index;
-  while (plan.values[static_cast<std::size_t>(slot)].storage == plan::Storage::view) slot = plan.values[static_cast<std::size_t>(slot)].parent;
+  while (plan.values[static_cast<std::size_t>(slot)].storage == plan::Storage::view)
+    slot = plan.values[static_cast<std::size_t>(slot)].parent;
   v.data = arena + plan.values[static_cast<std::size_t>(slot)].offset + value.start * bits(v.dtype) / 8;
   return v;
 }

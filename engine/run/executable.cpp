@@ -9,8 +9,8 @@ namespace konv::run {
 namespace {
 
 std::vector<std::int64_t> numbers(const ConvShape& s) {
-  return {s.batch,      s.in_channels, s.in_h,    s.in_w,     s.out_channels, s.kernel_h,   s.kernel_w, s.stride_h, s.stride_w,
-          s.dilation_h, s.dilation_w,  s.pad_top, s.pad_left, s.pad_bottom,   s.pad_right, s.groups};
+  return {s.batch,    s.in_channels, s.in_h,       s.in_w,    s.out_channels, s.kernel_h,   s.kernel_w,  s.stride_h,
+          s.stride_w, s.dilation_h,  s.dilation_w, s.pad_top, s.pad_left,     s.pad_bottom, s.pad_right, s.groups};
 }
 
 Bytes literal_bytes(const plan::Value& value) {

@@ -15,7 +15,8 @@ const K& find_kernel(std::span<const K> kernels, const plan::Step& step) {
   for (const K& kernel : kernels) {
     if (step.kernel == kernel.name) return kernel;
   }
-  throw Error("step '" + step.name + "': the plan wants kernel '" + step.kernel + "', which this build does not have; expected a plan made by this build");
+  throw Error("step '" + step.name + "': the plan wants kernel '" + step.kernel +
+              "', which this build does not have; expected a plan made by this build");
 }
 
 }  // namespace konv::run

@@ -10,7 +10,8 @@ std::map<ValueId, Dims> by_value(const Graph& graph, const std::vector<Dims>& in
   return shapes;
 }
 
-std::shared_ptr<const Executable> Network::executable(const std::vector<Dims>& input_shapes, const Machine& machine, const plan::Options& options) {
+std::shared_ptr<const Executable> Network::executable(const std::vector<Dims>& input_shapes, const Machine& machine,
+                                                      const plan::Options& options) {
   const Key key{input_shapes, {static_cast<std::int64_t>(machine.isa), options.memory_limit, options.threads}};
   const std::lock_guard lock(mutex_);
   std::shared_ptr<const Executable>& entry = executables_[key];

@@ -15,7 +15,7 @@ enum class ActivationKind : std::uint8_t {
   hard_sigmoid,  // max(0, min(1, alpha x + beta))
   hard_swish,    // x max(0, min(1, x / 6 + 1/2))
   tanh,
-  silu,          // x sigmoid(x)
+  silu,  // x sigmoid(x)
 };
 
 struct Activation {

@@ -9,8 +9,9 @@ struct Row {
 };
 
 constexpr Row kRows[kDTypeCount] = {
-    {"float32", 32}, {"float64", 64}, {"float16", 16}, {"bfloat16", 16}, {"int64", 64},  {"int32", 32}, {"int16", 16}, {"int8", 8}, {"int4", 4},
-    {"int2", 2},     {"uint64", 64},  {"uint32", 32},  {"uint16", 16},   {"uint8", 8},   {"uint4", 4},  {"uint2", 2},  {"bool", 8},
+    {"float32", 32}, {"float64", 64}, {"float16", 16}, {"bfloat16", 16}, {"int64", 64},  {"int32", 32},
+    {"int16", 16},   {"int8", 8},     {"int4", 4},     {"int2", 2},      {"uint64", 64}, {"uint32", 32},
+    {"uint16", 16},  {"uint8", 8},    {"uint4", 4},    {"uint2", 2},     {"bool", 8},
 };
 
 }  // namespace
@@ -26,9 +27,7 @@ std::optional<DType> dtype_from_name(std::string_view name) {
   return {};
 }
 
-bool is_float(DType type) {
-  return type == DType::float32 || type == DType::float64 || type == DType::float16 || type == DType::bfloat16;
-}
+bool is_float(DType type) { return type == DType::float32 || type == DType::float64 || type == DType::float16 || type == DType::bfloat16; }
 
 std::int64_t storage_bytes(DType type, std::int64_t count) { return (count * bits(type) + 7) / 8; }
 

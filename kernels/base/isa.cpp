@@ -33,7 +33,8 @@ Isa detected_isa() {
   static const Isa isa = [] {
     if (!cpuinfo_initialize()) return Isa::portable;
     const bool avx2 = cpuinfo_has_x86_avx2() && cpuinfo_has_x86_fma3() && cpuinfo_has_x86_f16c();
-    const bool avx512 = avx2 && cpuinfo_has_x86_avx512f() && cpuinfo_has_x86_avx512dq() && cpuinfo_has_x86_avx512bw() && cpuinfo_has_x86_avx512vl();
+    const bool avx512 =
+        avx2 && cpuinfo_has_x86_avx512f() && cpuinfo_has_x86_avx512dq() && cpuinfo_has_x86_avx512bw() && cpuinfo_has_x86_avx512vl();
     if (avx512) return cpuinfo_has_x86_avx512vnni() ? Isa::avx512_vnni : Isa::avx512;
     return avx2 ? Isa::avx2 : Isa::portable;
   }();

@@ -22,7 +22,7 @@ struct Halo {
 
 struct Layout {
   Format format = Format::plain;
-  int block = 1;                     ///< channels that lie together; 1 when plain
+  int block = 1;  ///< channels that lie together; 1 when plain
   DType dtype = DType::float32;
   std::int64_t padded_channels = 0;  ///< channels rounded up to the block; 0 when the value is no image
   Halo halo;                         ///< the maximum over the consumers

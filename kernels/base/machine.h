@@ -9,8 +9,8 @@ namespace konv {
 
 struct Machine {
   Isa isa = Isa::portable;
-  double flops = 8e9;            ///< peak float32 multiply-add throughput of one core, FLOP/s (2 per multiply-add)
-  double l1_bandwidth = 100e9;   ///< bytes/s of one core
+  double flops = 8e9;           ///< peak float32 multiply-add throughput of one core, FLOP/s (2 per multiply-add)
+  double l1_bandwidth = 100e9;  ///< bytes/s of one core
   double l2_bandwidth = 50e9;
   double l3_bandwidth = 20e9;
   double dram_bandwidth = 10e9;

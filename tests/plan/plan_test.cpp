@@ -55,7 +55,9 @@ void check_memory(const Plan& p) {
   for (std::size_t a = 0; a < p.values.size(); ++a) {
     for (std::size_t b = 0; b < a; ++b) {
       const plan::Value &x = p.values[a], &y = p.values[b];
-      if (x.storage != Storage::arena || y.storage != Storage::arena || last[a] < first[b] || last[b] < first[a] || last[a] < 0 || last[b] < 0) continue;
+      if (x.storage != Storage::arena || y.storage != Storage::arena || last[a] < first[b] || last[b] < first[a] || last[a] < 0 ||
+          last[b] < 0)
+        continue;
       CHECK_MESSAGE((x.offset + x.bytes <= y.offset || y.offset + y.bytes <= x.offset), x.name << " and " << y.name << " overlap");
     }
     if (p.values[a].storage == Storage::arena) CHECK(p.values[a].offset + p.values[a].bytes <= p.arena_bytes);

@@ -54,7 +54,9 @@ void check_against_reference(const Graph& source, unsigned seed, std::int64_t ba
   }
 }
 
-Tensor i64(std::initializer_list<std::int64_t> values) { return make_i64({static_cast<std::int64_t>(values.size())}, std::vector<std::int64_t>(values)); }
+Tensor i64(std::initializer_list<std::int64_t> values) {
+  return make_i64({static_cast<std::int64_t>(values.size())}, std::vector<std::int64_t>(values));
+}
 
 TEST_CASE("small networks agree with the reference") {
   Rng rng(3);
@@ -84,7 +86,8 @@ TEST_CASE("data movement agrees with the reference") {
   const ValueId t = graph.add("transpose", Transpose{{0, 2, 3, 1}}, {x});
   graph.add_output(t);
   const auto ints = [&](const char* name, std::initializer_list<std::int64_t> v) { return graph.add_constant(name, i64(v)); };
-  const ValueId slice = graph.add("slice", Slice{}, {x, ints("starts", {5, 0}), ints("ends", {-100, 5}), ints("axes", {2, 3}), ints("steps", {-2, 2})});
+  const ValueId slice =
+      graph.add("slice", Slice{}, {x, ints("starts", {5, 0}), ints("ends", {-100, 5}), ints("axes", {2, 3}), ints("steps", {-2, 2})});
   graph.add_output(slice);
   for (const PadMode mode : {PadMode::constant, PadMode::reflect, PadMode::edge}) {
     graph.add_output(graph.add("pad", Pad{mode, 0.5f}, {x, ints("pads", {0, 0, 2, 1, 0, 0, 1, 3})}));

@@ -28,7 +28,13 @@ Json trace_events(const std::vector<LayerReport>& layers, std::size_t process) {
   Json events = Json::array();
   double at = 0;
   for (const LayerReport& layer : layers) {
-    events.push_back({{"name", layer.name}, {"cat", layer.op}, {"ph", "X"}, {"ts", at}, {"dur", 1e6 * layer.seconds}, {"pid", process}, {"tid", 0},
+    events.push_back({{"name", layer.name},
+                      {"cat", layer.op},
+                      {"ph", "X"},
+                      {"ts", at},
+                      {"dur", 1e6 * layer.seconds},
+                      {"pid", process},
+                      {"tid", 0},
                       {"args", {{"kernel", layer.kernel}, {"output_shape", layer.output_shape}, {"macs", layer.macs}}}});
     at += 1e6 * layer.seconds;
   }
@@ -38,16 +44,18 @@ Json trace_events(const std::vector<LayerReport>& layers, std::size_t process) {
 std::string layer_table(const Json& report) {
   std::vector<std::vector<std::string>> rows = {{"layer", "operator", "algorithm", "median us", "GFLOP/s", "limit us", "share"}};
   for (const Json& l : report["layers"]) {
-    rows.push_back({l["name"], l["op"], l["algorithm"], fmt::format("{:.1f}", l["median_us"].get<double>()), fmt::format("{:.1f}", l["gflops"].get<double>()),
-                    fmt::format("{:.1f}", l["limit_us"].get<double>()), fmt::format("{:.1f} %", 100 * l["share"].get<double>())});
+    rows.push_back({l["name"], l["op"], l["algorithm"], fmt::format("{:.1f}", l["median_us"].get<double>()),
+                    fmt::format("{:.1f}", l["gflops"].get<double>()), fmt::format("{:.1f}", l["limit_us"].get<double>()),
+                    fmt::format("{:.1f} %", 100 * l["share"].get<double>())});
   }
   return table(rows);
 }
 
 std::string summary(const Json& r) {
   const Json& l = r["latency_ms"];
-  return fmt::format("{}: batch {}, {} {}, {} threads: median {:.3f} ms, min {:.3f}, p90 {:.3f}, p99 {:.3f}, {:.1f} images/s ({} runs)\n", r["model"].get<std::string>(), r["batch"].dump(),
-                     r["device"].get<std::string>(), r["isa"].get<std::string>(), r["threads"].dump(), l["median"].get<double>(), l["min"].get<double>(), l["p90"].get<double>(), l["p99"].get<double>(),
+  return fmt::format("{}: batch {}, {} {}, {} threads: median {:.3f} ms, min {:.3f}, p90 {:.3f}, p99 {:.3f}, {:.1f} images/s ({} runs)\n",
+                     r["model"].get<std::string>(), r["batch"].dump(), r["device"].get<std::string>(), r["isa"].get<std::string>(),
+                     r["threads"].dump(), l["median"].get<double>(), l["min"].get<double>(), l["p90"].get<double>(), l["p99"].get<double>(),
                      r["throughput_ips"].get<double>(), r["iterations"].dump());
 }
 
@@ -66,7 +74,9 @@ void run(const BenchCommand& c) {
     Bench bench(c.models[m], c.run, c.output, options);
     bench.warm_up();
     double total = 0;
-    while (options.iterations > 0 ? bench.iterations() < static_cast<std::size_t>(options.iterations) : total < options.seconds || bench.iterations() == 0) total += bench.run_once();
+    while (options.iterations > 0 ? bench.iterations() < static_cast<std::size_t>(options.iterations)
+                                  : total < options.seconds || bench.iterations() == 0)
+      total += bench.run_once();
     reports.push_back(bench.report());
     for (Json& event : trace_events(bench.last_layers(), m)) events.push_back(std::move(event));
     const std::string text = summary(reports.back()) + (options.per_layer ? layer_table(reports.back()) : "");

@@ -31,7 +31,8 @@ std::vector<T> parse_list(const std::string& option, const std::string& text, Pa
     } catch (const std::logic_error&) {
       used = std::string::npos;
     }
-    if (used != item.size()) throw CLI::ValidationError(option, fmt::format("'{}' is no number; expected numbers separated by commas", item));
+    if (used != item.size())
+      throw CLI::ValidationError(option, fmt::format("'{}' is no number; expected numbers separated by commas", item));
     begin = end + 1;
   }
   return values;
@@ -43,10 +44,12 @@ void add_run_options(CLI::App& app, RunOptions& o) {
   app.add_option("--device", o.device, "auto | cpu | cuda | cuda:N")->capture_default_str();
   app.add_option("--fallback", o.fallback, "cpu: nodes without a kernel on the device run on the CPU")->check(CLI::IsMember({"cpu"}));
   app.add_option("--threads", o.threads, "Threads in all; 0 = all cores")->check(CLI::NonNegativeNumber);
-  app.add_option("--precision", o.precision, "float32 | tf32 | float16 | bfloat16")->check(CLI::IsMember({"float32", "tf32", "float16", "bfloat16"}));
+  app.add_option("--precision", o.precision, "float32 | tf32 | float16 | bfloat16")
+      ->check(CLI::IsMember({"float32", "tf32", "float16", "bfloat16"}));
   app.add_option("--plan-file", o.plan_file, "Plan to read when it is there; written by --tune");
   app.add_option("--tune", o.tune, "off | quick | full")->check(CLI::IsMember({"off", "quick", "full"}));
-  app.add_option("--memory-limit", o.memory_limit, "Bytes for weights, arena and workspace together; 0 = no limit")->check(CLI::NonNegativeNumber);
+  app.add_option("--memory-limit", o.memory_limit, "Bytes for weights, arena and workspace together; 0 = no limit")
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--max-error", o.max_error, "Relative error allowed to an algorithm")->check(CLI::NonNegativeNumber);
   app.add_option("--passes", o.passes, "default, none, or names: passes applied before running");
 }
@@ -57,7 +60,8 @@ void add_output_options(CLI::App& app, Output& output, bool json) {
 }
 
 SessionOptions session_options(const RunOptions& o) {
-  if (o.tune != "off" || !o.plan_file.empty()) throw Error("--tune, --plan-file: this build has no tuner; expected --tune off and no plan file");
+  if (o.tune != "off" || !o.plan_file.empty())
+    throw Error("--tune, --plan-file: this build has no tuner; expected --tune off and no plan file");
   return {.device = o.device, .precision = o.precision, .memory_limit = o.memory_limit};
 }
 
@@ -68,7 +72,8 @@ Model open_model(const std::string& path, const RunOptions& options, const Outpu
   if (hint && !output.quiet) {
     std::string names;
     for (const std::string& pass : model.pending_passes()) names += (names.empty() ? "" : ", ") + pass;
-    if (!names.empty()) fmt::print(stderr, "konv: hint: {}: default passes would still fire ({}); 'konv optimize' saves their result\n", path, names);
+    if (!names.empty())
+      fmt::print(stderr, "konv: hint: {}: default passes would still fire ({}); 'konv optimize' saves their result\n", path, names);
   }
   return model;
 }
@@ -85,10 +90,12 @@ std::vector<std::int64_t> input_shape(const TensorInfo& input, std::int64_t batc
   std::vector<std::int64_t> shape = input.shape;
   for (std::size_t i = 0; i < shape.size(); ++i) {
     if (i == 0 && (shape[0] < 0 || batch != 1)) {
-      if (shape[0] >= 0 && shape[0] != batch) throw Error(fmt::format("input '{}': has the fixed batch {}; expected --batch {}", input.name, shape[0], shape[0]));
+      if (shape[0] >= 0 && shape[0] != batch)
+        throw Error(fmt::format("input '{}': has the fixed batch {}; expected --batch {}", input.name, shape[0], shape[0]));
       shape[0] = batch;
     }
-    if (shape[i] < 0) throw Error(fmt::format("input '{}': dimension {} is open; expected a model converted with --input-shape", input.name, i));
+    if (shape[i] < 0)
+      throw Error(fmt::format("input '{}': dimension {} is open; expected a model converted with --input-shape", input.name, i));
   }
   return shape;
 }
@@ -131,7 +138,11 @@ double difference(std::span<const float> a, std::span<const float> b) {
 }
 
 Progress::Progress(std::string what, std::size_t total, bool quiet)
-    : what_(std::move(what)), total_(total), shown_(!quiet && isatty(STDERR_FILENO)), begin_(std::chrono::steady_clock::now()), drawn_(begin_) {
+    : what_(std::move(what)),
+      total_(total),
+      shown_(!quiet && isatty(STDERR_FILENO)),
+      begin_(std::chrono::steady_clock::now()),
+      drawn_(begin_) {
   if (shown_) draw(0);
 }
 
@@ -150,7 +161,8 @@ void Progress::draw(std::size_t done) {
   constexpr std::size_t kWidth = 30;
   const std::size_t filled = total_ ? done * kWidth / total_ : kWidth;
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
-  fmt::print(stderr, "\r{} [{}{}] {}/{} {:.0f}/s", what_, std::string(filled, '#'), std::string(kWidth - filled, '.'), done, total_, seconds > 0 ? static_cast<double>(done) / seconds : 0.0);
+  fmt::print(stderr, "\r{} [{}{}] {}/{} {:.0f}/s", what_, std::string(filled, '#'), std::string(kWidth - filled, '.'), done, total_,
+             seconds > 0 ? static_cast<double>(done) / seconds : 0.0);
   std::fflush(stderr);
 }
 
@@ -162,7 +174,8 @@ std::string table(const std::vector<std::vector<std::string>>& rows) {
   }
   std::string text;
   for (const auto& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i) text += i == 0 ? fmt::format("{:<{}}", row[i], widths[i]) : fmt::format("  {:>{}}", row[i], widths[i]);
+    for (std::size_t i = 0; i < row.size(); ++i)
+      text += i == 0 ? fmt::format("{:<{}}", row[i], widths[i]) : fmt::format("  {:>{}}", row[i], widths[i]);
     text += '\n';
   }
   return text;

@@ -34,7 +34,8 @@ struct OutputDifference {
 OutputDifference output_difference(Bench& a, Bench& b) {
   OutputDifference d;
   if (a.session().output_count() != b.session().output_count()) {
-    throw Error(fmt::format("the models have {} and {} outputs; expected equal numbers", a.session().output_count(), b.session().output_count()));
+    throw Error(
+        fmt::format("the models have {} and {} outputs; expected equal numbers", a.session().output_count(), b.session().output_count()));
   }
   for (std::size_t i = 0; i < a.session().output_count(); ++i) {
     const OutputTensor x = a.session().output(i), y = b.session().output(i);
@@ -73,7 +74,10 @@ Json compare_values(const CompareCommand& c, const Model& a, const Model& b) {
   for (std::size_t i = 0; i < shared.size(); ++i) {
     const OutputTensor x = run_a.output(i), y = run_b.output(i);
     if (x.type != Type::float32 || y.type != Type::float32 || x.shape != y.shape) continue;
-    layers.push_back({{"value", shared[i]}, {"shape", x.shape}, {"max_abs_diff", max_abs_difference(y.values<float>(), x.values<float>())}, {"max_rel_diff", difference(y.values<float>(), x.values<float>())}});
+    layers.push_back({{"value", shared[i]},
+                      {"shape", x.shape},
+                      {"max_abs_diff", max_abs_difference(y.values<float>(), x.values<float>())},
+                      {"max_rel_diff", difference(y.values<float>(), x.values<float>())}});
   }
   return layers;
 }
@@ -81,12 +85,17 @@ Json compare_values(const CompareCommand& c, const Model& a, const Model& b) {
 void print(const Json& r, bool per_layer) {
   for (const char* side : {"a", "b"}) {
     fmt::print("{}: {}  median {:.3f} ms{}\n", side, r[side]["model"].get<std::string>(), r[side]["latency_ms"]["median"].get<double>(),
-               r[std::string("top1_") + side].is_null() ? "" : fmt::format(", top-1 {:.2f} %", 100 * r[std::string("top1_") + side].get<double>()));
+               r[std::string("top1_") + side].is_null()
+                   ? ""
+                   : fmt::format(", top-1 {:.2f} %", 100 * r[std::string("top1_") + side].get<double>()));
   }
-  fmt::print("speedup of b: {:.2f}\noutput difference: {:.3g} absolute, {:.3g} relative\n", r["speedup"].get<double>(), r["max_abs_diff"].get<double>(), r["max_rel_diff"].get<double>());
+  fmt::print("speedup of b: {:.2f}\noutput difference: {:.3g} absolute, {:.3g} relative\n", r["speedup"].get<double>(),
+             r["max_abs_diff"].get<double>(), r["max_rel_diff"].get<double>());
   if (!per_layer) return;
   std::vector<std::vector<std::string>> rows = {{"value", "absolute", "relative"}};
-  for (const Json& l : r["layers"]) rows.push_back({l["value"], fmt::format("{:.3g}", l["max_abs_diff"].get<double>()), fmt::format("{:.3g}", l["max_rel_diff"].get<double>())});
+  for (const Json& l : r["layers"])
+    rows.push_back(
+        {l["value"], fmt::format("{:.3g}", l["max_abs_diff"].get<double>()), fmt::format("{:.3g}", l["max_rel_diff"].get<double>())});
   fmt::print("{}", table(rows));
   if (r["first_difference"].is_null()) {
     fmt::print("no value differs by more than 1e-4\n");
@@ -102,11 +111,18 @@ void run(const CompareCommand& c) {
   a.warm_up();
   b.warm_up();
   double total = 0;
-  while (c.measure.iterations > 0 ? a.iterations() < static_cast<std::size_t>(c.measure.iterations) : total < c.measure.seconds || a.iterations() == 0) {
+  while (c.measure.iterations > 0 ? a.iterations() < static_cast<std::size_t>(c.measure.iterations)
+                                  : total < c.measure.seconds || a.iterations() == 0) {
     total += a.run_once();
     total += b.run_once();
   }
-  Json out = {{"a", a.report()}, {"b", b.report()}, {"speedup", a.median_seconds() / b.median_seconds()}, {"max_abs_diff", d.absolute}, {"max_rel_diff", d.relative}, {"top1_a", nullptr}, {"top1_b", nullptr}};
+  Json out = {{"a", a.report()},
+              {"b", b.report()},
+              {"speedup", a.median_seconds() / b.median_seconds()},
+              {"max_abs_diff", d.absolute},
+              {"max_rel_diff", d.relative},
+              {"top1_a", nullptr},
+              {"top1_b", nullptr}};
   if (!c.data.empty()) {
     for (auto [bench, key] : {std::pair{&a, "top1_a"}, std::pair{&b, "top1_b"}}) {
       const Dataset data({c.data.begin(), c.data.end()}, bench->model().labels());

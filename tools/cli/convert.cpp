@@ -40,13 +40,16 @@ void run(const ConvertCommand& c) {
   }
   if (c.source.empty()) throw CLI::RequiredError("SOURCE");
   if (c.out.empty()) throw CLI::RequiredError("--output");
-  const Model model = convert(c.source, {.arch = c.arch, .input_shape = parse_sizes("--input-shape", c.input_shape), .mean = parse_floats("--mean", c.mean),
-                                         .std = parse_floats("--std", c.std), .labels = read_labels(c.labels)});
+  const Model model = convert(c.source, {.arch = c.arch,
+                                         .input_shape = parse_sizes("--input-shape", c.input_shape),
+                                         .mean = parse_floats("--mean", c.mean),
+                                         .std = parse_floats("--std", c.std),
+                                         .labels = read_labels(c.labels)});
   model.save(c.out);
   if (!c.output.quiet) {
     const Json graph = Json::parse(model.describe());
-    fmt::print(stderr, "{}: {} nodes, {} parameters, {:.2f} MB of weights\n", c.out, graph["nodes"].size(), graph["parameters"].get<std::int64_t>(),
-               static_cast<double>(model.weights_bytes()) / 1e6);
+    fmt::print(stderr, "{}: {} nodes, {} parameters, {:.2f} MB of weights\n", c.out, graph["nodes"].size(),
+               graph["parameters"].get<std::int64_t>(), static_cast<double>(model.weights_bytes()) / 1e6);
   }
 }
 
@@ -64,7 +67,9 @@ void add_convert(CLI::App& program) {
   app->add_option("--mean", c->mean, "Preprocessing: mean per channel, on pixels scaled to 0..1");
   app->add_option("--std", c->std, "Preprocessing: standard deviation per channel");
   add_output_options(*app, c->output, false);
-  app->footer("Example: konv convert resnet20.th --arch resnet20 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --labels cifar10 -o resnet20.konv");
+  app->footer(
+      "Example: konv convert resnet20.th --arch resnet20 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --labels cifar10 -o "
+      "resnet20.konv");
   app->callback([c] { run(*c); });
 }
 

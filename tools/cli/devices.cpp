@@ -19,7 +19,8 @@ void add_devices(CLI::App& program) {
     for (const Json& device : found["devices"]) {
       fmt::print("{}: {}\n", device["device"].get<std::string>(), device.value("name", "unknown"));
       for (const auto& [key, value] : device.items()) {
-        if (key != "device" && key != "name") fmt::print("    {:<14} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+        if (key != "device" && key != "name")
+          fmt::print("    {:<14} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
       }
     }
     fmt::print("cuda: {}\n", found["cuda"].get<std::string>());

@@ -50,11 +50,13 @@ void run(const EvalCommand& c) {
   Session session(model, Runtime(c.run.threads), session_options(c.run));
   const EvalReport report = evaluate(session, model, data, static_cast<std::size_t>(c.batch), c.limit, c.output.quiet);
   if (c.output.json) {
-    const Json json = {{"model", c.model}, {"images", report.images}, {"correct", report.correct}, {"top1", report.top1()}, {"top5", report.top5()}, {"seconds", report.seconds}};
+    const Json json = {{"model", c.model},      {"images", report.images}, {"correct", report.correct},
+                       {"top1", report.top1()}, {"top5", report.top5()},   {"seconds", report.seconds}};
     fmt::print("{}\n", json.dump(2));
     return;
   }
-  fmt::print("{}: {} of {} right, top-1 {:.2f} %, top-5 {:.2f} %, {:.2f} s in the network\n", c.model, report.correct, report.images, 100 * report.top1(), 100 * report.top5(), report.seconds);
+  fmt::print("{}: {} of {} right, top-1 {:.2f} %, top-5 {:.2f} %, {:.2f} s in the network\n", c.model, report.correct, report.images,
+             100 * report.top1(), 100 * report.top5(), report.seconds);
 }
 
 }  // namespace
@@ -63,7 +65,8 @@ void add_eval(CLI::App& program) {
   const auto c = std::make_shared<EvalCommand>();
   CLI::App* app = program.add_subcommand("eval", "Measure accuracy on labelled images");
   app->add_option("MODEL", c->model, ".konv or .onnx file")->required();
-  app->add_option("--data", c->data, "CIFAR-10 .bin file(s), a folder of them, or a folder of class-named subfolders of images")->required();
+  app->add_option("--data", c->data, "CIFAR-10 .bin file(s), a folder of them, or a folder of class-named subfolders of images")
+      ->required();
   app->add_option("--batch", c->batch, "Images per run")->check(CLI::PositiveNumber)->capture_default_str();
   app->add_option("--limit", c->limit, "Stop after N images; 0 = all");
   add_run_options(*app, c->run);

@@ -29,7 +29,8 @@ void print_graph(const Json& graph) {
   for (const Json& node : graph["nodes"]) rows.push_back({node["name"], node["op"], shape_text(node["output_shapes"][0])});
   fmt::print("{}", table(rows));
   fmt::print("source: {}\npasses applied: {}\nparameters: {}\nweights: {} bytes\nmultiply-adds: {}\n", graph["source"].get<std::string>(),
-             graph["passes_applied"].empty() ? "none" : graph["passes_applied"].dump(), graph["parameters"].dump(), graph["weights_bytes"].dump(), graph["macs"].dump());
+             graph["passes_applied"].empty() ? "none" : graph["passes_applied"].dump(), graph["parameters"].dump(),
+             graph["weights_bytes"].dump(), graph["macs"].dump());
 }
 
 void print_plan(const Json& plan) {
@@ -38,12 +39,13 @@ void print_plan(const Json& plan) {
     std::string others;
     for (const Json& other : step["candidates"]) {
       const std::string refused = other.value("refused", "");
-      others += (others.empty() ? "" : "; ") + other["kernel"].get<std::string>() + ": " + (refused.empty() ? fmt::format("{:.1f} us", 1e6 * other["cost"].get<double>()) : refused);
+      others += (others.empty() ? "" : "; ") + other["kernel"].get<std::string>() + ": " +
+                (refused.empty() ? fmt::format("{:.1f} us", 1e6 * other["cost"].get<double>()) : refused);
     }
     rows.push_back({step["name"], step["op"], step["kernel"], fmt::format("{:.1f}", 1e6 * step["cost"].get<double>()), others});
   }
-  fmt::print("{}device {}, {}, arena {} bytes, workspace {} bytes per thread\n", table(rows), plan["device"].get<std::string>(), plan["isa"].get<std::string>(), plan["arena_bytes"].dump(),
-             plan["workspace_bytes"].dump());
+  fmt::print("{}device {}, {}, arena {} bytes, workspace {} bytes per thread\n", table(rows), plan["device"].get<std::string>(),
+             plan["isa"].get<std::string>(), plan["arena_bytes"].dump(), plan["workspace_bytes"].dump());
 }
 
 void run(const InspectCommand& c) {

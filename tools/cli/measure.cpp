@@ -30,7 +30,8 @@ double quantile(std::vector<double> values, double q) {
   return values[low] + (values[high] - values[low]) * (at - static_cast<double>(low));
 }
 
-Bench::Bench(std::string path, const RunOptions& run, const Output& output, const MeasureOptions& options) : path_(std::move(path)), options_(options) {
+Bench::Bench(std::string path, const RunOptions& run, const Output& output, const MeasureOptions& options)
+    : path_(std::move(path)), options_(options) {
   const Clock::time_point begin = Clock::now();
   model_.emplace(open_model(path_, run, output, true));
   SessionOptions session = session_options(run);
@@ -68,18 +69,20 @@ Json Bench::report() const {
   const MemoryReport memory = session_->memory();
   double limit = 0;
   for (const LayerReport& layer : session_->layers()) limit += layer.limit_seconds;
-  Json out = {{"model", path_},
-              {"device", session_->device()},
-              {"isa", session_->isa()},
-              {"threads", session_->threads()},
-              {"batch", options_.batch},
-              {"iterations", seconds_.size()},
-              {"latency_ms", {{"min", ms(0)}, {"mean", 1e3 * mean}, {"median", ms(0.5)}, {"p90", ms(0.9)}, {"p95", ms(0.95)}, {"p99", ms(0.99)}, {"max", ms(1)}}},
-              {"throughput_ips", static_cast<double>(options_.batch) / quantile(seconds_, 0.5)},
-              {"limit_ms", 1e3 * limit},
-              {"load_ms", 1e3 * load_seconds_},
-              {"first_inference_ms", 1e3 * first_seconds_},
-              {"memory", {{"weights_bytes", memory.weights_bytes}, {"arena_bytes", memory.arena_bytes}, {"peak_rss_bytes", peak_rss_bytes()}}}};
+  Json out = {
+      {"model", path_},
+      {"device", session_->device()},
+      {"isa", session_->isa()},
+      {"threads", session_->threads()},
+      {"batch", options_.batch},
+      {"iterations", seconds_.size()},
+      {"latency_ms",
+       {{"min", ms(0)}, {"mean", 1e3 * mean}, {"median", ms(0.5)}, {"p90", ms(0.9)}, {"p95", ms(0.95)}, {"p99", ms(0.99)}, {"max", ms(1)}}},
+      {"throughput_ips", static_cast<double>(options_.batch) / quantile(seconds_, 0.5)},
+      {"limit_ms", 1e3 * limit},
+      {"load_ms", 1e3 * load_seconds_},
+      {"first_inference_ms", 1e3 * first_seconds_},
+      {"memory", {{"weights_bytes", memory.weights_bytes}, {"arena_bytes", memory.arena_bytes}, {"peak_rss_bytes", peak_rss_bytes()}}}};
   if (!options_.per_layer) return out;
   out["layers"] = Json::array();
   double total = 0;
@@ -87,8 +90,15 @@ Json Bench::report() const {
   for (std::size_t i = 0; i < last_layers_.size(); ++i) {
     const LayerReport& layer = last_layers_[i];
     const double median = quantile(layer_seconds_[i], 0.5);
-    out["layers"].push_back({{"name", layer.name}, {"op", layer.op}, {"algorithm", layer.kernel}, {"dtype", layer.type}, {"output_shape", layer.output_shape}, {"median_us", 1e6 * median},
-                             {"gflops", median > 0 ? 2e-9 * static_cast<double>(layer.macs) / median : 0.0}, {"limit_us", 1e6 * layer.limit_seconds}, {"share", median / total}});
+    out["layers"].push_back({{"name", layer.name},
+                             {"op", layer.op},
+                             {"algorithm", layer.kernel},
+                             {"dtype", layer.type},
+                             {"output_shape", layer.output_shape},
+                             {"median_us", 1e6 * median},
+                             {"gflops", median > 0 ? 2e-9 * static_cast<double>(layer.macs) / median : 0.0},
+                             {"limit_us", 1e6 * layer.limit_seconds},
+                             {"share", median / total}});
   }
   return out;
 }

@@ -12,7 +12,7 @@ namespace konv::tools {
 
 struct MeasureOptions {
   std::int64_t batch = 1;
-  int iterations = 0;    ///< 0: as many as `seconds` hold
+  int iterations = 0;  ///< 0: as many as `seconds` hold
   double seconds = 3;
   int warmup = 3;
   bool per_layer = false;

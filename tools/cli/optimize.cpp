@@ -34,7 +34,8 @@ void run(const OptimizeCommand& c) {
 
 void add_optimize(CLI::App& program) {
   const auto c = std::make_shared<OptimizeCommand>();
-  CLI::App* app = program.add_subcommand("optimize", "Apply graph passes (batch norm folding, RepVGG branch fusion, ...) and save the result");
+  CLI::App* app =
+      program.add_subcommand("optimize", "Apply graph passes (batch norm folding, RepVGG branch fusion, ...) and save the result");
   app->add_option("IN", c->in, "The .konv file to read");
   app->add_option("-o,--output", c->out, "The .konv file to write");
   app->add_option("--passes", c->passes, "default, none, or names separated by commas, run in that order");

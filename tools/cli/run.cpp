@@ -25,8 +25,10 @@ struct RunCommand {
 };
 
 /// NumPy's names of the types both sides have.
-const std::map<std::string, Type> kNumpyTypes = {{"<f4", Type::float32}, {"<f8", Type::float64}, {"<f2", Type::float16}, {"<i8", Type::int64},  {"<i4", Type::int32},  {"<i2", Type::int16},
-                                                 {"|i1", Type::int8},    {"<u8", Type::uint64},  {"<u4", Type::uint32},  {"<u2", Type::uint16}, {"|u1", Type::uint8}, {"|b1", Type::boolean}};
+const std::map<std::string, Type> kNumpyTypes = {{"<f4", Type::float32}, {"<f8", Type::float64}, {"<f2", Type::float16},
+                                                 {"<i8", Type::int64},   {"<i4", Type::int32},   {"<i2", Type::int16},
+                                                 {"|i1", Type::int8},    {"<u8", Type::uint64},  {"<u4", Type::uint32},
+                                                 {"<u2", Type::uint16},  {"|u1", Type::uint8},   {"|b1", Type::boolean}};
 
 /// One picture to classify.
 struct Picture {
@@ -35,9 +37,13 @@ struct Picture {
   std::optional<std::size_t> record;  // of a .bin file
 };
 
-bool has_suffix(const std::string& text, const std::string& suffix) { return text.size() >= suffix.size() && text.compare(text.size() - suffix.size(), suffix.size(), suffix) == 0; }
+bool has_suffix(const std::string& text, const std::string& suffix) {
+  return text.size() >= suffix.size() && text.compare(text.size() - suffix.size(), suffix.size(), suffix) == 0;
+}
 
-bool is_tensor_argument(const std::string& input) { return input.find('=') != std::string::npos && has_suffix(input, ".npy") && !fs::exists(input); }
+bool is_tensor_argument(const std::string& input) {
+  return input.find('=') != std::string::npos && has_suffix(input, ".npy") && !fs::exists(input);
+}
 
 void list_pictures(const std::string& input, std::vector<Picture>& pictures, std::vector<std::unique_ptr<CifarFile>>& files) {
   if (fs::is_directory(input)) {
@@ -68,7 +74,8 @@ class OutputFiles {
       for (const auto& [numpy, type] : kNumpyTypes) {
         if (type == output.type) array.dtype = numpy;
       }
-      if (array.dtype.empty()) throw Error(fmt::format("output '{}': is {}; expected a type that NumPy has", output.name, type_name(output.type)));
+      if (array.dtype.empty())
+        throw Error(fmt::format("output '{}': is {}; expected a type that NumPy has", output.name, type_name(output.type)));
       std::size_t bytes = output.size_bytes;
       std::vector<std::int64_t> shape = output.shape;
       if (images > 0 && !shape.empty() && shape[0] > 0) {  // a fixed batch may be larger than what is left
@@ -165,7 +172,8 @@ void classify(const RunCommand& c, const Model& model, Session& session) {
       if (!c.output_dir.empty()) outputs.add(session, 1);
       const std::vector<float> p = probabilities(scores(session.output(0), 0, 1));
       Json top = Json::array();
-      for (std::size_t k : top_k(p, static_cast<std::size_t>(c.top))) top.push_back({{"label", k < labels.size() ? labels[k] : std::to_string(k)}, {"index", k}, {"probability", p[k]}});
+      for (std::size_t k : top_k(p, static_cast<std::size_t>(c.top)))
+        top.push_back({{"label", k < labels.size() ? labels[k] : std::to_string(k)}, {"index", k}, {"probability", p[k]}});
       all.push_back({{"input", picture.name}, {"top", std::move(top)}});
       progress.step(i + 1);
     }
@@ -177,7 +185,8 @@ void classify(const RunCommand& c, const Model& model, Session& session) {
   }
   for (const Json& item : all) {
     fmt::print("{}:", item["input"].get<std::string>());
-    for (const Json& top : item["top"]) fmt::print("  {} {:.1f} %", top["label"].get<std::string>(), 100 * top["probability"].get<double>());
+    for (const Json& top : item["top"])
+      fmt::print("  {} {:.1f} %", top["label"].get<std::string>(), 100 * top["probability"].get<double>());
     fmt::print("\n");
   }
 }

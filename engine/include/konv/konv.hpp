@@ -21,8 +21,8 @@
 #include <utility>
 #include <vector>
 
-#include <konv/error.hpp>
 #include <konv/export.h>
+#include <konv/error.hpp>
 
 namespace konv {
 
@@ -31,7 +31,23 @@ KONV_API const char* version();
 
 /// Element types, numbered as in model files.
 enum class Type : std::uint8_t {
-  float32, float64, float16, bfloat16, int64, int32, int16, int8, int4, int2, uint64, uint32, uint16, uint8, uint4, uint2, boolean,
+  float32,
+  float64,
+  float16,
+  bfloat16,
+  int64,
+  int32,
+  int16,
+  int8,
+  int4,
+  int2,
+  uint64,
+  uint32,
+  uint16,
+  uint8,
+  uint4,
+  uint2,
+  boolean,
 };
 
 KONV_API const char* type_name(Type type);
@@ -148,11 +164,11 @@ class KONV_API Runtime {
 };
 
 struct SessionOptions {
-  std::string device = "auto";       ///< auto, cpu, cuda, cuda:N
-  std::string isa;                   ///< plan only: an instruction set that need not be here
+  std::string device = "auto";  ///< auto, cpu, cuda, cuda:N
+  std::string isa;              ///< plan only: an instruction set that need not be here
   std::string precision = "float32";
-  std::int64_t memory_limit = 0;     ///< bytes for weights, arena and workspace together; 0 = none
-  bool profile = false;              ///< time every step
+  std::int64_t memory_limit = 0;  ///< bytes for weights, arena and workspace together; 0 = none
+  bool profile = false;           ///< time every step
 };
 
 /// One step of the last shape's plan.
