@@ -136,7 +136,9 @@ class Reader {
   }
 
   void push_call(const Value* callable, const Value* arguments) {
-    if (!callable->is(Kind::global)) fail(fmt::format("calls {}; expected a function or class", describe(*callable)));
+    const bool known =
+        callable->is(Kind::global) || callable->is(Kind::persistent);  // legacy files name the classes of modules by persistent ids
+    if (!known) fail(fmt::format("calls {}; expected a function or class", describe(*callable)));
     if (!arguments->is(Kind::tuple)) fail(fmt::format("calls {} with {}; expected a tuple", describe(*callable), describe(*arguments)));
     Value* value = push_new(Kind::object);
     value->callable = callable;
@@ -308,6 +310,12 @@ bool Reader::step() {
   return true;
 }
 
+/// ('storage', ...), or ('module', class, source file, source) in legacy files.
+std::string persistent_name(const Value& id) {
+  const bool is_class = id.is(Kind::tuple) && id.items.size() > 1 && id.items[0]->text == "module" && id.items[1]->is(Kind::global);
+  return is_class ? describe(*id.items[1]) : "a storage";
+}
+
 }  // namespace
 
 std::string describe(const Value& value) {
@@ -325,7 +333,7 @@ std::string describe(const Value& value) {
     case Kind::dict: return "a dictionary";
     case Kind::global: return fmt::format("'{}.{}'", printable(value.module), printable(value.text));
     case Kind::object: return describe(*value.callable);
-    case Kind::persistent: return "a storage";
+    case Kind::persistent: return persistent_name(*value.arguments);
   }
   return "a value";
 }

@@ -16,8 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t kMaxSparse = std::int64_t{1} << 28;  // elements of a sparse tensor made dense
-
 const char* foreign_type(std::int32_t number) {
   switch (number) {
     case 0: return "undefined";
@@ -156,8 +154,10 @@ Tensor TensorReader::read_external(const onnx::TensorProto& proto, DType dtype, 
   if (offset > file.size || size > file.size - offset) {
     throw Error(fmt::format("lies at bytes {} to {} of '{}', which has {}", offset, offset + size, printable(*location), file.size));
   }
+  const std::byte* begin = file.bytes.get() + offset;
+  if (offset % 16 == 0) return Tensor{dtype, std::move(dims), std::shared_ptr<const std::byte>(file.bytes, begin)};  // stays in the mapping
   MutableTensor tensor(dtype, std::move(dims));
-  if (size > 0) std::memcpy(tensor.bytes.get(), file.bytes.get() + offset, static_cast<std::size_t>(size));
+  if (size > 0) std::memcpy(tensor.bytes.get(), begin, static_cast<std::size_t>(size));
   return tensor;
 }
 
@@ -191,7 +191,8 @@ Tensor TensorReader::read(const onnx::SparseTensorProto& proto) {
   const Tensor indices = read(proto.indices());
   const std::int64_t count = element_count(dims);
   const auto rank = static_cast<std::int64_t>(dims.size());
-  if (count > kMaxSparse) throw Error(fmt::format("is sparse and has {} elements; expected {} at most", count, kMaxSparse));
+  if (count > dense_left_) throw Error(fmt::format("is sparse and has {} elements; expected {} at most", count, dense_left_));
+  dense_left_ -= count;
   if (bits(values.dtype) < 8) throw Error(fmt::format("is sparse and of {}; expected a type of whole bytes", konv::name(values.dtype)));
   const bool linear = indices.dims.size() == 1;
   const bool per_axis = indices.dims.size() == 2 && indices.dims[1] == rank;

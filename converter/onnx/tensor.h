@@ -36,6 +36,7 @@ class TensorReader {
 
   std::string model_path_;
   std::map<std::string, MappedFile> files_;
+  std::int64_t dense_left_ = std::int64_t{1} << 26;  ///< elements that all sparse tensors together may unfold to
 };
 
 }  // namespace konv::converter

@@ -82,7 +82,7 @@ TEST_CASE("architectures: the weights konv ships fit theirs") {
 TEST_CASE("architectures: nothing is fused or folded") {
   const Graph repvgg = build("repvgg", weights_of("repvgg_trained"));
   CHECK(count<Conv>(repvgg) == 10);       // five blocks of two
-  CHECK(count<BatchNorm>(repvgg) == 12);  // two of them with an identity branch
+  CHECK(count<BatchNorm>(repvgg) == 13);  // three of them with an identity branch
   const Graph resnet = build("resnet", weights_of("resnet_option_a"));
   CHECK(count<Slice>(resnet) == 2);
   CHECK(count<Pad>(resnet) == 2);

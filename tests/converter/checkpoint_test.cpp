@@ -94,7 +94,7 @@ TEST_CASE("checkpoint: what holds no tensors says what it holds") {
   const std::string advice =
       "whose code konv cannot run; expected a dictionary of tensors: save it with torch.save(model.state_dict(), ...)";
   CHECK(read_error("module.pt") == "module.pt: holds a pickled object of class 'torch.nn.modules.linear.Linear', " + advice);
-  CHECK(contains(read_error("module_legacy.pt"), advice));
+  CHECK(read_error("module_legacy.pt") == "module_legacy.pt: holds a pickled object of class 'torch.nn.modules.linear.Linear', " + advice);
   CHECK(contains(read_error("scripted.pt"), "scripted.pt: is a TorchScript program"));
   CHECK(contains(read_error("no_tensors.pt"), "no_tensors.pt: holds no tensors; expected a state dict"));
   CHECK(contains(read_error("complex.pt"), "complex.pt: tensor 'w' lies in a storage of class 'torch.ComplexFloatStorage'"));
@@ -109,11 +109,11 @@ TEST_CASE("checkpoint: archives that unfold to far more than they are are refuse
 TEST_CASE("checkpoint: damaged files are refused or read") {
   int refused = 0;
   const auto read = [](const std::string& path) { converter::read_checkpoint(path); };
-  for (const char* name : {"average.pt", "deflated.pt", "big_endian.pt", "tensors.safetensors", "trainer_legacy.pt"}) {
+  for (const char* name : {"average.pt", "deflated.pt", "tensors.safetensors"})
     refused += read_damaged(read_bytes(fixture(name)), 1, "damaged", read);
-  }
-  refused += read_damaged(read_bytes(fixture("trainer.pt")), 7, "damaged", read);
-  CHECK(refused > 8000);
+  for (const char* name : {"big_endian.pt", "trainer_legacy.pt"}) refused += read_damaged(read_bytes(fixture(name)), 5, "damaged", read);
+  refused += read_damaged(read_bytes(fixture("trainer.pt")), 64, "damaged", read);
+  CHECK(refused > 5000);
 }
 
 TEST_CASE("checkpoint: safetensors headers that do not add up") {

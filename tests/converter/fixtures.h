@@ -40,6 +40,7 @@ int read_damaged(const std::string& bytes, std::size_t step, const char* name, c
   const TemporaryFolder folder;
   int refused = 0;
   const auto attempt = [&](const std::string& damaged) {
+    std::filesystem::remove(folder / name);  // file systems take a truncated and rewritten file to the disk at once
     const std::string path = folder.write(name, damaged).string();
     try {
       read(path);

@@ -191,8 +191,8 @@ TEST_CASE("verify: names from files stay on one line") {
   CHECK(has(verify_error(net.graph), "node 'bad?name' (Softmax): axis 9"));
 }
 
-TEST_CASE("verify: a hundred thousand nodes, of one name, backwards, take no quadratic time") {
-  constexpr int kNodes = 100000;
+TEST_CASE("verify: fifty thousand nodes of one name, in reverse order, take no quadratic time") {
+  constexpr int kNodes = 50000;
   Graph graph;
   const ValueId x = graph.add_input("x", DType::int64, {4000});
   const ValueId c = ints(graph, "c", std::vector<std::int64_t>(4000, 1));
