@@ -13,7 +13,7 @@ namespace konv::models {
 namespace {
 
 constexpr std::int64_t kLargest = 1 << 24;  // sizes that layers are counted with; beyond them a tensor just does not fit
-constexpr std::size_t kMostProblems = 30;  // listed; a checkpoint of another network has hundreds
+constexpr std::size_t kMostProblems = 30;   // listed; a checkpoint of another network has hundreds
 
 std::string pattern(const Dims& dims) {
   std::vector<std::string> sizes;

@@ -147,7 +147,7 @@ TEST_CASE("checkpoint: a ResNet-20 of somebody else, legacy format") {
   const char* data = std::getenv("KONV_DATA");
   const std::string path = std::string(data ? data : "") + "/resnet20-12fca82f.th";
   if (!data || !std::filesystem::exists(path)) {
-    MESSAGE("skipped: KONV_DATA holds no resnet20-12fca82f.th");
+    MESSAGE("konv-skipped: KONV_DATA holds no resnet20-12fca82f.th");
     return;
   }
   const models::StateDict weights = converter::read_checkpoint(path);
