@@ -1,6 +1,6 @@
 # Everything konv takes from outside, as imported targets. On Debian 12, tools/setup installs it all.
 #
-#   always             flatbuffers::flatbuffers (headers), konv::flatc (program), fmt::fmt-header-only,
+#   always             flatbuffers::flatbuffers (headers), konv::flatc (program), konv::fmt (library or headers),
 #                      nlohmann_json::nlohmann_json, Threads::Threads
 #   konv::cpuinfo      where found: KONV_HAVE_CPUINFO
 #   KONV_WITH_OPENBLAS   konv::openblas
@@ -66,7 +66,12 @@ endif()
 add_executable(konv::flatc IMPORTED GLOBAL)
 set_target_properties(konv::flatc PROPERTIES IMPORTED_LOCATION "${KONV_FLATC}")
 
-find_package(fmt REQUIRED)
+# The library, not headers only: they double the time of a build. Where it is missing (a cross build) the headers do.
+konv_import_library(konv::fmt OPTIONAL HEADER fmt/format.h LIBRARY fmt PACKAGE libfmt-dev)
+if(NOT TARGET konv::fmt)
+  find_package(fmt REQUIRED)
+  add_library(konv::fmt ALIAS fmt::fmt-header-only)
+endif()
 find_package(nlohmann_json REQUIRED)
 
 # Debian's cpuinfo-targets.cmake names a file that is elsewhere; hence by name.

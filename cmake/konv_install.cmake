@@ -23,10 +23,12 @@ install(EXPORT konv NAMESPACE konv:: FILE konv-targets.cmake DESTINATION ${CMAKE
 
 # Static users link what libkonv.a needs; the paths are those of this build's system.
 set(konv_static_libraries "")
-foreach(dependency IN ITEMS konv::cpuinfo konv::openblas)
+foreach(dependency IN ITEMS konv::fmt konv::cpuinfo konv::openblas)
   if(TARGET ${dependency})
     get_target_property(location ${dependency} IMPORTED_LOCATION)
-    list(APPEND konv_static_libraries ${location})
+    if(location)
+      list(APPEND konv_static_libraries ${location})
+    endif()
   endif()
 endforeach()
 configure_package_config_file(cmake/konv-config.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/konv-config.cmake INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/konv)

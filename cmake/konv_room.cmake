@@ -1,7 +1,8 @@
-# konv_room(NAME FOLDER [EXCLUDE regex] [LINK target...]): the sources of one room (every .cpp below FOLDER) as an object library konv_room_NAME, which sees
+# konv_room(NAME FOLDER [ONCE] [EXCLUDE regex] [LINK target...]): the sources of one room (every .cpp below FOLDER) as an object library konv_room_NAME, which sees
 # includes from the project's root and the public headers. libkonv and the tests are put together from rooms.
+# ONCE: what runs once per model or per command is compiled with -O1 in a release, which halves the time of a build.
 function(konv_room name folder)
-  cmake_parse_arguments(PARSE_ARGV 2 arg "" "EXCLUDE" "LINK")
+  cmake_parse_arguments(PARSE_ARGV 2 arg "ONCE" "EXCLUDE" "LINK")
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/*.cpp)
   if(arg_EXCLUDE)
     list(FILTER sources EXCLUDE REGEX ${arg_EXCLUDE})
@@ -9,4 +10,7 @@ function(konv_room name folder)
   add_library(konv_room_${name} OBJECT ${sources})
   target_include_directories(konv_room_${name} PUBLIC ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/engine/include)
   target_link_libraries(konv_room_${name} PUBLIC konv::warnings ${arg_LINK})
+  if(arg_ONCE)
+    target_compile_options(konv_room_${name} PRIVATE $<$<CONFIG:Release>:-O1>)
+  endif()
 endfunction()
