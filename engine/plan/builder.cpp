@@ -38,13 +38,13 @@ int Builder::new_value(Value value) {
   return static_cast<int>(plan_.values.size()) - 1;
 }
 
-int Builder::define(ValueId id, Format format, int block) {
+int Builder::define(ValueId id, const Need& as) {
   Value value;
   value.name = graph.value(id).name;
   value.origin = id;
   value.dims = dims(id);
-  value.layout = {.format = format, .block = block, .dtype = dtype(id)};
-  if (value.dims.size() == 4 || format == Format::blocked) value.layout.padded_channels = round_up(value.dims.at(1), block);
+  value.layout = {.format = as.format, .block = as.block, .dtype = dtype(id)};
+  if (value.dims.size() == 4 || as.format == Format::blocked) value.layout.padded_channels = round_up(value.dims.at(1), as.block);
   return index_[static_cast<std::size_t>(id.index)] = new_value(std::move(value));
 }
 
@@ -133,6 +133,27 @@ int Builder::copy_as(int from, const Need& need) {
   return to;
 }
 
+Need Builder::lies(ValueId id, bool whole) {
+  const Value& value = plan_.values[static_cast<std::size_t>(source(id))];
+  const int block = value.layout.block;
+  return block == 1 || (whole && value.dims[1] % block != 0) ? Need{} : blocks_of(block);
+}
+
+double Builder::reorder_seconds(ValueId id, const Need& need) {
+  if (!id) return 0;
+  const Value& value = plan_.values[static_cast<std::size_t>(source(id))];
+  const Layout& layout = value.layout;
+  if ((layout.format == need.format && layout.block == need.block) || value.dims.size() != 4) return 0;
+  const ReorderShape shape{.batch = value.dims[0],
+                           .channels = value.dims[1],
+                           .height = value.dims[2],
+                           .width = value.dims[3],
+                           .in_block = layout.block,
+                           .out_block = need.block,
+                           .element_bytes = std::max(1, bits(layout.dtype) / 8)};
+  return choose(reorder_kernels(), shape, machine).cost;
+}
+
 int Builder::read(ValueId id, const Need& need) {
   if (!id) return -1;
   const int value = source(id);
@@ -180,6 +201,27 @@ bool Builder::place_inside(ValueId part, int whole, int axis, std::int64_t index
   return true;
 }
 
+namespace {
+
+/// Channels keep their distance, so a block's lanes land in one block or in two neighbouring ones.
+void append_pieces(const BlockedPiece& p, const Value& in, const Value& out, std::vector<Piece>& pieces) {
+  const std::int64_t block = in.layout.block, first_lane = p.out_first[1] % block;
+  const Ints &is = in.strides, &os = out.strides;
+  const auto append = [&](std::int64_t in_lane, std::int64_t out_block, std::int64_t out_lane, std::int64_t lanes) {
+    Piece piece;
+    piece.dims = {p.dims[0], p.dims[1] / block, p.dims[2], p.dims[3], lanes};
+    piece.in_strides = {is[0] * p.in_step[0], is[1], is[2] * p.in_step[2], is[3] * p.in_step[3], 1};
+    piece.out_strides = {os[0], os[1], os[2], os[3], 1};
+    piece.in_start = p.in_first[0] * is[0] + p.in_first[1] / block * is[1] + p.in_first[2] * is[2] + p.in_first[3] * is[3] + in_lane;
+    piece.out_start = p.out_first[0] * os[0] + out_block * os[1] + p.out_first[2] * os[2] + p.out_first[3] * os[3] + out_lane;
+    pieces.push_back(std::move(piece));
+  };
+  append(0, p.out_first[1] / block, first_lane, block - first_lane);
+  if (first_lane > 0) append(block - first_lane, p.out_first[1] / block + 1, 0, first_lane);
+}
+
+}  // namespace
+
 void Builder::settle_views() {
   for (Value& value : plan_.values) {
     if (value.storage == Storage::arena) lay_out(value);
@@ -203,6 +245,10 @@ void Builder::settle_views() {
   for (std::size_t v = 0; v < plan_.values.size(); ++v) settle(settle, static_cast<int>(v));
   for (Step& step : plan_.steps) {
     if (auto* copy = std::get_if<CopyStep>(&step.work)) {
+      const Value& out = plan_.values[static_cast<std::size_t>(step.output)];
+      for (const BlockedPiece& piece : std::exchange(copy->blocked, {})) {
+        append_pieces(piece, plan_.values[static_cast<std::size_t>(step.inputs[0])], out, copy->pieces);
+      }
       for (Piece& piece : copy->pieces) {  // an empty side means: as the value lies
         if (piece.in_strides.empty())
           piece.in_strides = plan_.values[static_cast<std::size_t>(step.inputs[static_cast<std::size_t>(piece.input)])].strides;

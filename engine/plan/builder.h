@@ -22,6 +22,9 @@ struct Need {
   bool dense = false;  ///< row-major without gaps (plain only)
 };
 
+/// Blocks of so many channels; 1 is plain.
+inline Need blocks_of(int block) { return {.format = block > 1 ? Format::blocked : Format::plain, .block = block}; }
+
 class Builder {
  public:
   Builder(const Graph& graph, std::vector<Fact> facts, const Machine& machine, const Options& options);
@@ -38,8 +41,12 @@ class Builder {
 
   /// The graph's value as `need` asks: itself, or a copy that a reorder makes (once). -1 for an absent input.
   int read(ValueId id, const Need& need = {});
+  /// As the value lies: its blocks where it is blocked in whole blocks (`whole`: else plain), for steps that take any layout.
+  Need lies(ValueId id, bool whole = true);
+  /// What `need` would cost: 0 where the value has the format or is a constant.
+  double reorder_seconds(ValueId id, const Need& need);
   /// A slot for a node's output.
-  int define(ValueId id, Format format = Format::plain, int block = 1);
+  int define(ValueId id, const Need& as = {});
   void define_input(ValueId id);
   /// The node's output is the input's bytes under other dims; a copy where the input is not dense.
   void alias(const Node& node, NodeId id, ValueId input);
@@ -96,10 +103,11 @@ Step& Builder::add(NodeId id, W work, const Choice<K>& choice, std::vector<int> 
   step.macs = macs;
   step.cost = choice.cost;
   step.candidates = choice.others;
-  // These write row-major without gaps, so nobody may put a ring around their output later.
+  // These write row-major without gaps where plain, so nobody may put a ring around their output later.
   constexpr bool dense_output =
       std::is_same_v<W, CopyStep> || std::is_same_v<W, SoftmaxStep> || std::is_same_v<W, GatherStep> || std::is_same_v<W, CastStep>;
-  if (dense_output) extra_[static_cast<std::size_t>(output)].dense = true;
+  if (dense_output && plan_.values[static_cast<std::size_t>(output)].layout.format == Format::plain)
+    extra_[static_cast<std::size_t>(output)].dense = true;
   step.work = std::move(work);
   plan_.steps.push_back(std::move(step));
   return plan_.steps.back();

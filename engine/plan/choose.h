@@ -18,10 +18,19 @@ struct Choice {
   std::vector<Candidate> others;
 };
 
-/// `reject(kernel)` may add reasons of the plan's own (memory, layout) to the kernel's; null means none.
-template <class K, class Shape, class Reject>
-Choice<K> choose(std::span<const K> kernels, const Shape& shape, const Machine& machine, Reject reject) {
+/// The machine as code for `isa` sees it: narrower vectors compute less.
+inline Machine with_isa(Machine machine, Isa isa) {
+  machine.flops *= static_cast<double>(lanes(isa)) / lanes(machine.isa);
+  machine.isa = isa;
+  return machine;
+}
+
+/// `reject(kernel)` may add reasons of the plan's own (memory, layout) to the kernel's; null means none. `extra(kernel)` seconds are what else the choice
+/// would cost (reordered inputs).
+template <class K, class Shape, class Reject, class Extra>
+Choice<K> choose(std::span<const K> kernels, const Shape& shape, const Machine& machine, Reject reject, Extra extra) {
   Choice<K> choice;
+  double best_total = 0;
   std::vector<Candidate> all;
   std::size_t best = 0;
   for (const K& kernel : kernels) {
@@ -33,8 +42,10 @@ Choice<K> choose(std::span<const K> kernels, const Shape& shape, const Machine& 
     } else if (const char* own = reject(kernel)) {
       candidate.refused = own;
     } else {
-      candidate.cost = kernel.cost(shape, machine);
-      if (!choice.kernel || candidate.cost < choice.cost) {
+      candidate.cost = kernel.cost(shape, with_isa(machine, kernel.isa));
+      const double total = candidate.cost + extra(kernel);
+      if (!choice.kernel || total < best_total) {
+        best_total = total;
         choice.kernel = &kernel;
         choice.cost = candidate.cost;
         best = all.size();
@@ -49,7 +60,8 @@ Choice<K> choose(std::span<const K> kernels, const Shape& shape, const Machine& 
 
 template <class K, class Shape>
 Choice<K> choose(std::span<const K> kernels, const Shape& shape, const Machine& machine) {
-  return choose(kernels, shape, machine, [](const K&) -> const char* { return nullptr; });
+  return choose(
+      kernels, shape, machine, [](const K&) -> const char* { return nullptr; }, [](const K&) { return 0.0; });
 }
 
 /// "conv_a: stride is not 1; conv_b: grouped": why nothing ran.

@@ -16,7 +16,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ConvTransposeShape, batch, in_channels, in_h,
                                    stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left, groups)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GemmShape, batch, m, n, k, has_c, unit_stride_a, unit_stride_b, unit_stride_out)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PoolShape, average, count_include_pad, batch, channels, in_h, in_w, out_h, out_w, kernel_h, kernel_w,
-                                   stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left, pad_bottom, pad_right)
+                                   stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left, pad_bottom, pad_right, block)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(UnaryShape, function, count)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(BinaryShape, kind, dtype, count)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(BatchNormShape, batch, channels, pixels)

@@ -58,16 +58,23 @@ void lower(Builder& b, NodeId id, const Node& node, const BatchNorm& op) {
 void lower(Builder& b, NodeId id, const Node& node, const Unary& op) {
   expect_float32(b, node, node.input(0));
   UnaryStep work{{.function = op.function, .count = element_count(b.dims(node.output()))}};
-  const int input = b.read(node.input(0));
-  b.add(id, work, unary_kernels(), {input}, b.define(node.output()));
+  const Need lies = b.lies(node.input(0));
+  const int input = b.read(node.input(0), lies);
+  b.add(id, work, unary_kernels(), {input}, b.define(node.output(), lies));
 }
 
 void lower(Builder& b, NodeId id, const Node& node, const Binary& op) {
   BinaryStep work{
       {.kind = static_cast<Arithmetic>(op.kind), .dtype = b.dtype(node.output()), .count = element_count(b.dims(node.output()))},
       op.activation};
-  std::vector<int> inputs = {b.read(node.input(Binary::kA)), b.read(node.input(Binary::kB))};
-  b.add(id, work, binary_kernels(), std::move(inputs), b.define(node.output()));
+  // Blocked where an operand of the result's size is; the other one is read as it lies if it has the same blocks, else plain.
+  Need lies;
+  for (const ValueId operand : {node.input(Binary::kA), node.input(Binary::kB)}) {
+    if (b.dims(operand) == b.dims(node.output()) && lies.block == 1) lies = b.lies(operand);
+  }
+  const auto read = [&](ValueId operand) { return b.read(operand, lies.block > 1 && b.lies(operand).block == lies.block ? lies : Need{}); };
+  std::vector<int> inputs = {read(node.input(Binary::kA)), read(node.input(Binary::kB))};
+  b.add(id, work, binary_kernels(), std::move(inputs), b.define(node.output(), lies));
 }
 
 void lower(Builder& b, NodeId id, const Node& node, const Softmax& op) {
@@ -94,7 +101,8 @@ void lower(Builder& b, NodeId id, const Node& node, const Reduce& op) {
   std::sort(work.axes.begin(), work.axes.end());
   work.shape = {.kind = static_cast<Reduction>(op.kind), .outputs = element_count(b.dims(node.output())), .reduced = 1};
   for (std::int64_t axis : work.axes) work.shape.reduced *= in[static_cast<std::size_t>(axis)];
-  const int input = b.read(node.input(0));
+  const bool keeps_channels = in.size() == 4 && work.axes.front() >= 2;
+  const int input = b.read(node.input(0), keeps_channels ? b.lies(node.input(0)) : Need{});
   b.add(id, std::move(work), reduce_kernels(), {input}, b.define(node.output()));
 }
 

@@ -109,6 +109,14 @@ void lower(Builder& b, NodeId id, const Node& node, const Slice&) {
   const Dims& in = b.dims(node.input(Slice::kInput));
   const auto list = [&](int i) { return node.input(i) ? b.ints(node, node.input(i)) : Ints{}; };
   const SliceGeometry g = slice_geometry(node.name, in, list(Slice::kStarts), list(Slice::kEnds), list(Slice::kAxes), list(Slice::kSteps));
+  const Need lies = b.lies(node.input(Slice::kInput));
+  if (lies.block > 1 && g.step[1] == 1 && g.first[1] % lies.block == 0 && g.count[1] % lies.block == 0) {
+    CopyStep work = copy_of(b, node);
+    work.blocked.push_back({.dims = g.count, .in_first = g.first, .in_step = g.step, .out_first = Ints(4, 0)});
+    const int input = b.read(node.input(Slice::kInput), lies);
+    b.add(id, std::move(work), copy_kernels(), {input}, b.define(node.output(), lies));
+    return;
+  }
   const int input = b.read(node.input(Slice::kInput), {.dense = true});
   const Ints strides = dense_strides(in);
   CopyStep work = copy_of(b, node);
@@ -125,6 +133,23 @@ void lower(Builder& b, NodeId id, const Node& node, const Pad& op) {
   const Dims& in = b.dims(node.input(Pad::kInput));
   const Dims& out = b.dims(node.output());
   const Ints pads = b.ints(node, node.input(Pad::kPads));
+  const Need lies = b.lies(node.input(Pad::kInput));
+  if (lies.block > 1 && op.mode == PadMode::constant && pads[1] >= 0 && pads[5] >= 0 && out[1] % lies.block == 0) {
+    CopyStep work = copy_of(b, node);
+    work.fill_first = true;
+    work.fill = static_cast<double>(op.value);
+    BlockedPiece piece{.dims = {}, .in_first = {}, .in_step = Ints(4, 1), .out_first = {}};
+    for (std::size_t i = 0; i < 4; ++i) {
+      const Segment s = pad_segments(describe_node(node), op.mode, in[i], pads[i], out[i]).front();
+      piece.dims.push_back(s.count);
+      piece.in_first.push_back(s.in);
+      piece.out_first.push_back(s.out);
+    }
+    if (element_count(piece.dims) > 0) work.blocked.push_back(std::move(piece));
+    const int input = b.read(node.input(Pad::kInput), lies);
+    b.add(id, std::move(work), copy_kernels(), {input}, b.define(node.output(), lies));
+    return;
+  }
   const int input = b.read(node.input(Pad::kInput), {.dense = true});
   const Ints in_strides = dense_strides(in), out_strides = dense_strides(out);
   CopyStep work = copy_of(b, node);

@@ -44,12 +44,6 @@ Window2d window_2d(const WindowGeometry& g) {
 
 Shape spatial(const Dims& dims) { return to_shape(Dims(dims.begin() + 2, dims.end())); }
 
-/// Rows and columns that a kernel reads around the image.
-Halo padding_of(const ConvShape& s) {
-  // The last window may end before the padding does (stride), never behind it.
-  return {static_cast<int>(s.pad_top), static_cast<int>(s.pad_left), static_cast<int>(s.pad_bottom), static_cast<int>(s.pad_right)};
-}
-
 }  // namespace
 
 void lower(Builder& b, NodeId id, const Node& node, const Conv& op) {
@@ -82,21 +76,25 @@ void lower(Builder& b, NodeId id, const Node& node, const Conv& op) {
   const bool flat = b.dims(node.output()).size() == 3;
   const bool constant_weight = b.graph.constant(node.input(Conv::kWeight)) != nullptr;
   const auto reject = [&](const ConvKernel& kernel) -> const char* {
-    if (flat && (kernel.code->format == Format::blocked || kernel.code->needs_halo)) return "the image has one dimension";
+    if (flat && (kernel.code->in_block > 1 || kernel.code->out_block > 1 || kernel.code->halo)) return "the image has one dimension";
     if (!constant_weight && kernel.code->packed_bytes) return "the weight is no constant";
     return nullptr;
   };
-  const Choice<ConvKernel> choice = choose(b.options.conv_kernels, work.shape, b.machine, reject);
+  const auto reorders = [&](const ConvKernel& kernel) {
+    return b.reorder_seconds(node.input(Conv::kInput), blocks_of(kernel.code->in_block)) +
+           b.reorder_seconds(node.input(Conv::kResidual), blocks_of(kernel.code->out_block));
+  };
+  const Choice<ConvKernel> choice = choose(b.options.conv_kernels, work.shape, b.machine, reject, reorders);
   if (!choice.kernel)
     throw Error(fmt::format("{}: no kernel runs it ({}); expected a shape that one takes", describe_node(node), reasons(choice.others)));
 
   const ConvCode& code = *choice.kernel->code;
-  const Need same{.format = code.format, .block = code.block};
-  Need need = same;
-  if (code.needs_halo) need.halo = padding_of(work.shape);
+  Need need = blocks_of(code.in_block);
+  if (code.halo) need.halo = code.halo(work.shape);
   std::vector<int> inputs = {b.read(node.input(Conv::kInput), need), b.read(node.input(Conv::kWeight), {.dense = true}),
-                             b.read(node.input(Conv::kBias), {.dense = true}), b.read(node.input(Conv::kResidual), same)};
-  const int output = b.define(node.output(), code.format, code.block);
+                             b.read(node.input(Conv::kBias), {.dense = true}),
+                             b.read(node.input(Conv::kResidual), blocks_of(code.out_block))};
+  const int output = b.define(node.output(), blocks_of(code.out_block));
   b.add(id, work, choice, std::move(inputs), output, work.shape.macs());
 }
 
@@ -174,8 +172,10 @@ void lower(Builder& b, NodeId id, const Node& node, const Pool& op) {
                  .pad_left = w.left,
                  .pad_bottom = w.bottom,
                  .pad_right = w.right}};
-  const int input = b.read(node.input(0));
-  b.add(id, work, pool_kernels(), {input}, b.define(node.output()));
+  const Need lies = b.lies(node.input(0), false);
+  work.shape.block = lies.block;
+  const int input = b.read(node.input(0), lies);
+  b.add(id, work, pool_kernels(), {input}, b.define(node.output(), lies));
 }
 
 }  // namespace konv::plan

@@ -89,10 +89,17 @@ struct Piece {
   Ints dims, in_strides, out_strides;
   std::int64_t in_start = 0, out_start = 0;
 };
+/// The same between blocked images of one block size, before layouts are final: indices instead of strides. Channels are whole blocks of the input.
+struct BlockedPiece {
+  Ints dims;               ///< [N, C, H, W]
+  Ints in_first, in_step;  ///< in_step of the channels is 1
+  Ints out_first;
+};
 struct CopyStep {   // one or more
   CopyShape shape;  ///< of all pieces together
   std::vector<Piece> pieces;
-  bool fill_first = false;  ///< the output gets `fill` before the pieces land in it
+  std::vector<BlockedPiece> blocked;  ///< turned into pieces when the layouts are final
+  bool fill_first = false;            ///< the output gets `fill` before the pieces land in it
   double fill = 0;
 };
 struct GatherStep {  // data, indices

@@ -69,6 +69,24 @@ TensorView broadcast_to(const TensorView& v, const TensorView& like) {
   return out;
 }
 
+/// A view of blocks of channels as one of rank 5, [N, C / block, H, W, block]: strided kernels need not know of blocks. Takes blocked views of whole
+/// blocks, and plain ones that go with them, missing leading dimensions and broadcast channels included.
+TensorView split_channels(TensorView v, int block) {
+  TensorView out = v;
+  out.rank = 5;
+  out.block = 1;
+  const auto dim = [&](int i) { return i < 4 - v.rank ? std::int64_t{1} : v.dims[i - (4 - v.rank)]; };
+  const auto stride = [&](int i) { return i < 4 - v.rank ? std::int64_t{0} : v.strides[i - (4 - v.rank)]; };
+  const bool repeats = dim(1) == 1;
+  const std::int64_t channel_block = repeats ? 0 : v.block > 1 ? stride(1) : stride(1) * block;
+  const std::int64_t lane = repeats ? 0 : v.block > 1 ? 1 : stride(1);
+  const std::int64_t dims[] = {dim(0), repeats ? 1 : dim(1) / block, dim(2), dim(3), repeats ? 1 : block};
+  const std::int64_t strides[] = {stride(0), channel_block, stride(2), stride(3), lane};
+  std::copy(std::begin(dims), std::end(dims), out.dims);
+  std::copy(std::begin(strides), std::end(strides), out.strides);
+  return out;
+}
+
 void swap_last_two(TensorView& v) {
   std::swap(v.dims[v.rank - 1], v.dims[v.rank - 2]);
   std::swap(v.strides[v.rank - 1], v.strides[v.rank - 2]);
@@ -172,12 +190,22 @@ class Binder {
 
   void bind(const plan::PoolStep& w) { call(pool_kernels(), PoolArgs{.shape = w.shape, .in = as_image(in(0)), .out = as_image(out())}); }
 
-  void bind(const plan::UnaryStep& w) { call(unary_kernels(), UnaryArgs{.shape = w.shape, .in = in(0), .out = out()}); }
+  void bind(const plan::UnaryStep& w) {
+    const int block = out().block;
+    call(unary_kernels(), UnaryArgs{.shape = w.shape,
+                                    .in = block > 1 ? split_channels(in(0), block) : in(0),
+                                    .out = block > 1 ? split_channels(out(), block) : out()});
+  }
 
   void bind(const plan::BinaryStep& w) {
-    const TensorView y = out();
-    call(binary_kernels(),
-         BinaryArgs{.shape = w.shape, .a = broadcast_to(in(0), y), .b = broadcast_to(in(1), y), .out = y, .activation = w.activation});
+    const int block = out().block;
+    const auto split = [&](const TensorView& v) { return block > 1 ? split_channels(v, block) : v; };
+    const TensorView y = split(out());
+    call(binary_kernels(), BinaryArgs{.shape = w.shape,
+                                      .a = broadcast_to(split(in(0)), y),
+                                      .b = broadcast_to(split(in(1)), y),
+                                      .out = y,
+                                      .activation = w.activation});
   }
 
   void bind(const plan::BatchNormStep& w) {
@@ -194,8 +222,9 @@ class Binder {
   void bind(const plan::SoftmaxStep& w) { call(softmax_kernels(), SoftmaxArgs{.shape = w.shape, .in = in(0), .out = out()}); }
 
   void bind(const plan::ReduceStep& w) {
-    const TensorView x = in(0);
-    TensorView from = x, to = out();
+    TensorView x = in(0), to = out();
+    if (x.block > 1) return bind_blocked_reduce(w, x, to);
+    TensorView from = x;
     int kept = 0, last = 0;
     const auto reduced = [&](int axis) { return std::find(w.axes.begin(), w.axes.end(), axis) != w.axes.end(); };
     for (int pass = 0; pass < 2; ++pass) {
@@ -219,13 +248,42 @@ class Binder {
     call(reduce_kernels(), ReduceArgs{.shape = w.shape, .in = from, .out = to});
   }
 
+  /// Spatial dimensions of a blocked image.
+  void bind_blocked_reduce(const plan::ReduceStep& w, const TensorView& image, TensorView to) {
+    const TensorView x = split_channels(image, image.block);
+    const auto order = [&](bool reduced, TensorView& v, const TensorView& from, int rank) {
+      for (int i = 0; i < 5; ++i) {
+        const bool is_reduced = (i == 2 || i == 3) && std::find(w.axes.begin(), w.axes.end(), i) != w.axes.end();
+        if (is_reduced != reduced) continue;
+        v.dims[rank] = from.dims[i];
+        v.strides[rank++] = from.strides[i];
+      }
+      return rank;
+    };
+    TensorView from = x;
+    const int kept = order(false, from, x, 0);
+    from.rank = order(true, from, x, kept);
+    // The result as an image again, ones where it was reduced.
+    TensorView result = to;
+    result.rank = 4;
+    for (int i = 0, j = 0; i < 4; ++i) {
+      const bool gone = to.rank < 4 && std::find(w.axes.begin(), w.axes.end(), i) != w.axes.end();
+      result.dims[i] = gone ? 1 : to.dims[j];
+      result.strides[i] = gone ? 0 : to.strides[j];
+      j += !gone;
+    }
+    TensorView split = split_channels(result, image.block), target = split;
+    target.rank = order(false, target, split, 0);
+    call(reduce_kernels(), ReduceArgs{.shape = w.shape, .in = from, .out = target});
+  }
+
   void bind(const plan::CopyStep& w) {
     const TensorView y = out();
     if (w.fill_first) {
       CopyShape shape = w.shape;
       shape.count = y.count();
       const FillKernel& fill = fill_kernels().back();
-      FillArgs args{.shape = shape, .out = y, .value = element_bits(y.dtype, w.fill)};
+      FillArgs args{.shape = shape, .out = y.block > 1 ? split_channels(y, y.block) : y, .value = element_bits(y.dtype, w.fill)};
       calls_.push_back({index_, fill.code->chunks(shape), std::make_unique<KernelCall<FillCode, FillArgs>>(*fill.code, args)});
     }
     if (w.pieces.empty()) return;

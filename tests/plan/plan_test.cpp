@@ -70,7 +70,10 @@ std::int64_t one_chunk(const ConvShape&) { return 1; }
 std::size_t no_bytes(const ConvShape&) { return 0; }
 
 /// A kernel that exists for planning only: NCHW16c with a physical halo.
-const ConvCode kBlockedCode = {{one_chunk, no_bytes, nullptr}, Format::blocked, 16, true, nullptr, nullptr};
+Halo padding(const ConvShape& s) {
+  return {static_cast<int>(s.pad_top), static_cast<int>(s.pad_left), static_cast<int>(s.pad_bottom), static_cast<int>(s.pad_right)};
+}
+const ConvCode kBlockedCode = {{one_chunk, no_bytes, nullptr}, 16, 16, padding, nullptr, nullptr};
 const ConvKernel kBlocked[] = {{"conv_blocked_for_tests", Isa::avx512, never, free_of_charge, &kBlockedCode}};
 
 TEST_CASE("a blocked, haloed layout is planned with reorders at its edges only") {

@@ -67,6 +67,39 @@ TEST_CASE("small networks agree with the reference") {
   check_against_reference(repvgg_block(rng), 5);
 }
 
+TEST_CASE("what stands between blocked convolutions agrees with the reference") {
+  // 16, 32 and 48 channels are whole blocks on every instruction set, 20 are not on the wider ones.
+  for (const std::int64_t channels : {32, 48, 20}) {
+    CAPTURE(channels);
+    Rng rng(static_cast<unsigned>(channels));
+    Graph graph;
+    const auto ints = [&](const char* name, std::initializer_list<std::int64_t> v) { return graph.add_constant(name, i64(v)); };
+    const ValueId x = graph.add_input("x", DType::float32, {Dim::symbol("N"), 3, 18, 14});
+    const ValueId a = add_conv(graph, rng, "a", x, 3, channels, {.pads = {1, 1, 1, 1}});
+    const ValueId b = add_conv(graph, rng, "b", a, channels, channels, {.pads = {1, 1, 1, 1}});
+    const ValueId pooled =
+        graph.add("pool", Pool{.kind = PoolKind::max, .kernel = {3, 3}, .window = {.strides = {2, 2}, .pads = {1, 1, 1, 1}}}, {b});
+    const ValueId average = graph.add("average", Pool{.kind = PoolKind::average, .kernel = {2, 2}, .window = {.strides = {2, 2}}}, {b});
+    const ValueId slice =
+        graph.add("slice", Slice{}, {b, ints("starts", {0, 1}), ints("ends", {100, 100}), ints("axes", {2, 3}), ints("steps", {2, 2})});
+    const ValueId sum = graph.add("sum", Binary{.kind = BinaryKind::add}, {average, slice});
+    const ValueId half = add_conv(graph, rng, "half", sum, channels, 16, {.pads = {1, 1, 1, 1}});
+    // Odd distances put the lanes of a block into two blocks.
+    const ValueId padded = graph.add("padded", Pad{}, {half, ints("pads", {0, 5, 1, 0, 0, channels - 21, 0, 2})});
+    const ValueId cropped = graph.add("cropped", Slice{}, {padded, ints("from", {1, 0}), ints("to", {100, 7}), ints("dims", {2, 3})});
+    const ValueId scale = graph.add_constant("scale", make_f32({1, channels, 1, 1}, rng.reals(channels)));
+    const ValueId scaled = graph.add("scaled", Binary{.kind = BinaryKind::mul}, {cropped, scale});
+    const ValueId bent = graph.add("bent", Unary{{ActivationKind::sigmoid, 0, 0}}, {scaled});
+    const ValueId last =
+        add_conv(graph, rng, "last", graph.add("join", Binary{.kind = BinaryKind::sub}, {bent, pooled}), channels, 7, {.kernel = {1, 1}});
+    graph.add_output(graph.add("mean", Reduce{.kind = ReduceKind::mean, .axes = {2, 3}, .keep_dims = false}, {bent}));
+    graph.add_output(graph.add("rows", Reduce{.kind = ReduceKind::max, .axes = {3}, .keep_dims = true}, {pooled}));
+    graph.add_output(pooled);
+    graph.add_output(last);
+    check_against_reference(graph, 11);
+  }
+}
+
 TEST_CASE("fused epilogues agree with the reference") {
   Rng rng(4);
   Graph graph;

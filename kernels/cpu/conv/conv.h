@@ -25,9 +25,8 @@ struct ConvArgs {
 };
 
 struct ConvCode : Code<ConvShape, ConvArgs> {
-  Format format;  ///< of input, output and residual
-  int block;
-  bool needs_halo;                                ///< reads the padding from a physical halo instead of testing for edges
+  int in_block, out_block;         ///< channels that lie together in the input, and in output and residual; 1: plain, else Format::blocked
+  Halo (*halo)(const ConvShape&);  ///< what it reads around the image, zeros; null: nothing, it tests for edges
   std::size_t (*packed_bytes)(const ConvShape&);  ///< null: the weight is read as it is
   void (*pack)(const ConvShape&, const float* weight, void* packed);
 };

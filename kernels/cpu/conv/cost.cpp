@@ -48,6 +48,14 @@ double cost_direct(const ConvShape& s, const Machine& m) {
          stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
 
+double cost_blocked(const ConvShape& s, const Machine& m) {
+  // Lanes of the last output block may be empty; short rows keep fewer sums in flight.
+  const double efficiency =
+      0.85 * filled(s.group_out(), m) * loop_share(static_cast<double>(s.out_w()), 1) * loop_share(static_cast<double>(s.k()), 12);
+  return flops(s) / (m.flops * efficiency) + stream_seconds(weight_bytes(s), m) + stream_seconds(in_bytes(s), m) +
+         stream_seconds(out_bytes(s), m) + kCallSeconds;
+}
+
 double cost_last_resort(const ConvShape& s, const Machine&) { return kNaiveSeconds * static_cast<double>(s.macs()) + kCallSeconds; }
 
 }  // namespace konv

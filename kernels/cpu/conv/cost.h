@@ -9,6 +9,7 @@ namespace konv {
 double cost_pointwise(const ConvShape& s, const Machine& m);
 double cost_im2col(const ConvShape& s, const Machine& m);
 double cost_depthwise(const ConvShape& s, const Machine& m);
+double cost_blocked(const ConvShape& s, const Machine& m);
 double cost_direct(const ConvShape& s, const Machine& m);
 double cost_last_resort(const ConvShape& s, const Machine& m);
 

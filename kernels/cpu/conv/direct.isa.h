@@ -128,9 +128,8 @@ void run(const ConvArgs& args, std::int64_t chunk, void* workspace) {
 }  // namespace
 }  // namespace KONV_ISA
 
-const ConvCode KONV_ISA_CODE(conv_direct_f32) = {
-    {KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run}, Format::plain, 1, false, nullptr, nullptr};
+const ConvCode KONV_ISA_CODE(conv_direct_f32) = {{KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run}, 1, 1, nullptr, nullptr, nullptr};
 const ConvCode KONV_ISA_CODE(conv_depthwise_f32) = {
-    {KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run}, Format::plain, 1, false, nullptr, nullptr};
+    {KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run}, 1, 1, nullptr, nullptr, nullptr};
 
 }  // namespace konv

@@ -157,8 +157,8 @@ void pack(const ConvShape& s, const float* weight, void* packed) {
 }  // namespace KONV_ISA
 
 const ConvCode KONV_ISA_CODE(conv_im2col_f32) = {
-    {KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run}, Format::plain, 1, false, KONV_ISA::packed_bytes, KONV_ISA::pack};
+    {KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run}, 1, 1, nullptr, KONV_ISA::packed_bytes, KONV_ISA::pack};
 const ConvCode KONV_ISA_CODE(conv_pointwise_f32) = {
-    {KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run}, Format::plain, 1, false, KONV_ISA::packed_bytes, KONV_ISA::pack};
+    {KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run}, 1, 1, nullptr, KONV_ISA::packed_bytes, KONV_ISA::pack};
 
 }  // namespace konv

@@ -57,6 +57,6 @@ void run(const ConvArgs& args, std::int64_t chunk, void*) {
 }  // namespace
 
 extern const ConvCode conv_reference_f32_code;
-const ConvCode conv_reference_f32_code = {{chunks, workspace, run}, Format::plain, 1, false, nullptr, nullptr};
+const ConvCode conv_reference_f32_code = {{chunks, workspace, run}, 1, 1, nullptr, nullptr, nullptr};
 
 }  // namespace konv

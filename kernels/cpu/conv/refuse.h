@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/base/conv_shape.h"
+#include "kernels/base/isa.h"
 
 namespace konv {
 
@@ -26,6 +27,29 @@ inline const char* refuse_direct(const ConvShape& s) {
   if (s.groups == s.in_channels && s.groups > 1) return "depthwise";
   if (s.group_in() > 64) return "more than 64 input channels per group";
   return nullptr;
+}
+
+/// Tiles are compiled for strides 1 and 2 along a row.
+inline const char* refuse_step(const ConvShape& s) { return s.stride_w > 2 ? "stride along a row is more than 2" : nullptr; }
+
+/// Groups must be whole blocks; a block is as wide as a vector.
+inline const char* refuse_blocked(const ConvShape& s, Isa isa) {
+  const int block = lanes(isa);
+  if (s.groups > 1 && (s.group_in() % block || s.group_out() % block)) return "channels of a group are no whole blocks";
+  if (s.group_in() < block / 2) return "few input channels";
+  return refuse_step(s);
+}
+
+template <Isa isa>
+const char* refuse_blocked(const ConvShape& s) {
+  return refuse_blocked(s, isa);
+}
+
+/// A network's first layer: the input stays plain.
+inline const char* refuse_first(const ConvShape& s) {
+  if (s.groups > 1) return "grouped";
+  if (s.in_channels > 16) return "more than 16 input channels";
+  return refuse_step(s);
 }
 
 }  // namespace konv

@@ -9,18 +9,22 @@ namespace {
 
 const char* refuse_element_size(const ReorderShape& s) { return refuse_bytes(s.element_bytes); }
 
-double cost_reorder(const ReorderShape& s, const Machine& m) {
-  const auto elements = static_cast<double>(s.batch * round_up(s.channels, s.out_block) * s.height * s.width);
-  return stream_seconds(2 * elements * s.element_bytes, m) + 0.5e-9 * elements + kCallSeconds;
-}
-
 double cost_halo(const ReorderShape& s, const Machine&) {
   return 1e-9 * static_cast<double>(s.batch * round_up(s.channels, s.out_block) * (s.height + s.width)) + kCallSeconds;
 }
 
 std::int64_t out_blocks(const ReorderShape& s) { return ceil_div(s.channels, s.out_block); }
 
-PlaneTiles tiles(const ReorderShape& s) { return tile_planes(s.batch * out_blocks(s), s.height, s.width * s.out_block, kChunkElements); }
+/// Channels that a row of work covers: the wider of the two blocks.
+std::int64_t together(const ReorderShape& s) { return larger(s.in_block, s.out_block); }
+std::int64_t groups(const ReorderShape& s) { return ceil_div(s.channels, together(s)); }
+
+double cost_reorder(const ReorderShape& s, const Machine& m) {
+  const auto elements = static_cast<double>(s.batch * round_up(s.channels, together(s)) * s.height * s.width);
+  return stream_seconds(2 * elements * s.element_bytes, m) + 0.7e-9 * elements + kCallSeconds;
+}
+
+PlaneTiles tiles(const ReorderShape& s) { return tile_planes(s.batch * groups(s), s.height, s.width * together(s), kChunkElements); }
 
 std::int64_t chunks(const ReorderShape& s) { return tiles(s).count(); }
 std::size_t workspace(const ReorderShape&) { return 0; }
@@ -31,20 +35,33 @@ T* row_of(const TensorView& v, int block, std::int64_t n, std::int64_t c, std::i
   return static_cast<T*>(v.data) + n * v.strides[0] + c / block * v.strides[1] + y * v.strides[2] + c % block;
 }
 
-/// One row of one block of output channels, 16 pixels at a time, so that the lines of both sides stay in L1.
+/// One row of one group of channels, 16 pixels at a time, so that the lines of both sides stay in L1. One side is plain or both are blocked alike.
 template <class T>
-void reorder_row(const ReorderArgs& args, std::int64_t n, std::int64_t block, std::int64_t y) {
+void reorder_row(const ReorderArgs& args, std::int64_t n, std::int64_t group, std::int64_t y) {
   const ReorderShape& s = args.shape;
-  const std::int64_t first = block * s.out_block, in_step = args.in.strides[3], out_step = args.out.strides[3];
-  for (std::int64_t x = 0; x < s.width; x += 16) {
+  const std::int64_t first = group * together(s), in_step = args.in.strides[3], out_step = args.out.strides[3];
+  const std::int64_t in_channel = s.in_block == 1 ? args.in.strides[1] : 1, out_channel = s.out_block == 1 ? args.out.strides[1] : 1;
+  const std::int64_t count = smaller(together(s), s.channels - first), pad = s.out_block == 1 ? 0 : s.out_block - count;
+  const T* in = row_of<const T>(args.in, s.in_block, n, first, y);
+  T* out = row_of<T>(args.out, s.out_block, n, first, y);
+  for (std::int64_t x = 0; x < s.width; x += 16, in += 16 * in_step, out += 16 * out_step) {
     const std::int64_t width = smaller(16, s.width - x);
-    for (std::int64_t c = first; c < first + s.out_block; ++c) {
-      T* out = row_of<T>(args.out, s.out_block, n, c, y) + x * out_step;
-      if (c < s.channels) {
-        copy_run(static_cast<const T*>(row_of<T>(args.in, s.in_block, n, c, y) + x * in_step), in_step, out, out_step, width);
-      } else {
-        fill_run(out, out_step, width, first_bytes<T>(args.fill));
-      }
+    for (std::int64_t c = 0; c < count; ++c) copy_run(in + c * in_channel, in_step, out + c * out_channel, out_step, width);
+    for (std::int64_t c = count; c < count + pad; ++c) fill_run(out + c, out_step, width, first_bytes<T>(args.fill));
+  }
+}
+
+/// From blocks of one size to blocks of another.
+template <class T>
+void reorder_blocks_row(const ReorderArgs& args, std::int64_t n, std::int64_t group, std::int64_t y) {
+  const ReorderShape& s = args.shape;
+  const std::int64_t first = group * together(s), last = smaller(first + together(s), round_up(s.channels, s.out_block));
+  for (std::int64_t c = first; c < last; ++c) {
+    T* out = row_of<T>(args.out, s.out_block, n, c, y);
+    if (c < s.channels) {
+      copy_run(row_of<const T>(args.in, s.in_block, n, c, y), args.in.strides[3], out, args.out.strides[3], s.width);
+    } else {
+      fill_run(out, args.out.strides[3], s.width, first_bytes<T>(args.fill));
     }
   }
 }
@@ -58,17 +75,20 @@ void copy_whole_row(const ReorderArgs& args, std::int64_t n, std::int64_t c, std
 void run_reorder(const ReorderArgs& args, std::int64_t chunk, void*) {
   const ReorderShape& s = args.shape;
   const PlaneTiles t = tiles(s);
-  const Range planes = piece(s.batch * out_blocks(s), t.planes_per_chunk, chunk / t.row_chunks);
+  const Range planes = piece(s.batch * groups(s), t.planes_per_chunk, chunk / t.row_chunks);
+  const bool two_blocks = s.in_block > 1 && s.out_block > 1 && s.in_block != s.out_block;
   const Range rows = piece(s.height, t.rows_per_chunk, chunk % t.row_chunks);
   with_element(s.element_bytes, [&](auto element) {
     using T = decltype(element);
     for (std::int64_t p = planes.begin; p < planes.end; ++p) {
-      const std::int64_t n = p / out_blocks(s), block = p % out_blocks(s);
+      const std::int64_t n = p / groups(s), group = p % groups(s);
       for (std::int64_t y = rows.begin; y < rows.end; ++y) {
         if (s.in_block == 1 && s.out_block == 1) {
-          copy_whole_row<T>(args, n, block, y);
+          copy_whole_row<T>(args, n, group, y);
+        } else if (two_blocks) {
+          reorder_blocks_row<T>(args, n, group, y);
         } else {
-          reorder_row<T>(args, n, block, y);
+          reorder_row<T>(args, n, group, y);
         }
       }
     }

@@ -19,6 +19,7 @@ struct PoolShape {
   std::int64_t stride_h = 1, stride_w = 1;
   std::int64_t dilation_h = 1, dilation_w = 1;
   std::int64_t pad_top = 0, pad_left = 0, pad_bottom = 0, pad_right = 0;
+  int block = 1;  ///< channels that lie together in input and output; 1 = plain
 };
 
 struct PoolArgs {

@@ -1,5 +1,6 @@
 // Reductions, output by output. The reduced dimensions are walked in runs; a contiguous run (global average pooling) is added up in vectors.
-// The order of the sums depends on the sizes and strides of the reduced dimensions alone.
+// Where neighbouring outputs come from neighbouring inputs (blocked images), a vector is as many outputs.
+// The order of the sums depends on sizes and strides alone.
 #include "kernels/cpu/per_isa.h"
 #include "kernels/cpu/reduce/reduce.h"
 #include "kernels/cpu/strided.h"
@@ -78,7 +79,18 @@ void reduce(const ReduceArgs& args, Range outputs, float scale) {
   const StridedLoop<2> loop = collapse<2>({&args.out, &outer});
   const StridedLoop<1> runs = collapse<1>({&inner});
   for_runs(loop, outputs.begin, outputs.end, [&](const std::int64_t* at, std::int64_t n) {
-    for (std::int64_t i = 0; i < n; ++i) {
+    std::int64_t i = 0;
+    if (loop.step(1) == 1 && loop.step(0) == 1) {  // outputs side by side
+      for (; i + kLanes <= n; i += kLanes) {
+        Vector result = broadcast(Op::start);
+        for_runs(runs, 0, args.shape.reduced, [&](const std::int64_t* offset, std::int64_t length) {
+          const float* in = args.in.f32() + at[1] + i + offset[0];
+          for (std::int64_t j = 0; j < length; ++j) result = Op::join(result, load(in + j * runs.step(0)));
+        });
+        store(args.out.f32() + at[0] + i, result * scale);
+      }
+    }
+    for (; i < n; ++i) {
       const float* in = args.in.f32() + at[1] + i * loop.step(1);
       float result = Op::start;
       for_runs(runs, 0, args.shape.reduced, [&](const std::int64_t* offset, std::int64_t length) {

@@ -1,0 +1,183 @@
+// Direct convolution on blocked images ([N][C/16][H][W][16] with 16 lanes) whose padding is a physical halo, so that no loop knows an edge.
+// Three entries: blocked input; blocked input and a 1x1 kernel, where rows without gaps are one long row; plain input (a network's first layer).
+#include "kernels/cpu/conv/blocked_tile.h"
+#include "kernels/cpu/conv/conv.h"
+
+namespace konv {
+
+extern const ConvCode KONV_ISA_CODE(conv_blocked_f32);
+extern const ConvCode KONV_ISA_CODE(conv_first_f32);
+
+namespace KONV_ISA {
+namespace {
+
+/// Chunks: some output rows of one image (or all of several) for one group of output blocks.
+struct Tiles {
+  std::int64_t groups, blocks_per_group;  ///< of the convolution; output blocks of each
+  int together;                           ///< output blocks of a chunk
+  std::int64_t parts;                     ///< chunks that a group's output blocks are cut into
+  bool images_inside;                     ///< neighbouring chunks share weights rather than an image
+  PlaneTiles planes;
+};
+
+std::int64_t row_pixels(const ConvShape& s) {
+  const bool one_row = s.kernel_h == 1 && s.kernel_w == 1 && s.stride_h == 1 && s.stride_w == 1;
+  return one_row ? s.out_pixels() : s.out_w();
+}
+
+Tiles tiles(const ConvShape& s) {
+  Tiles t;
+  t.groups = s.groups;
+  t.blocks_per_group = ceil_div(s.group_out(), kLanes);
+  t.together = blocks_together(row_pixels(s), t.blocks_per_group);
+  t.parts = ceil_div(t.blocks_per_group, t.together);
+  t.images_inside = s.weight_count() > s.in_channels * s.in_h * s.in_w;
+  t.planes = tile_planes(s.batch * s.groups * t.parts, s.out_h(), s.out_w() * s.k() * t.together * kLanes, kChunkMacs);
+  return t;
+}
+
+template <int Width, int Blocks, int Step, int InBlock>
+void tile(const Walk& walk, const float* in, const float* weight, const Finish& f, float* out, const float* residual) {
+  Sums<Width, Blocks> sums;
+  accumulate<Width, Blocks, Step, InBlock>(walk, in, weight, sums);
+  finish(f, sums, out, residual);
+}
+
+using TileFunction = void (*)(const Walk&, const float*, const float*, const Finish&, float*, const float*);
+
+template <int Blocks, int Step, int InBlock, int... Widths>
+TileFunction tile_of(WidthList<Widths...>, int width) {
+  TileFunction found = nullptr;
+  ((found = width == Widths ? &tile<Widths, Blocks, Step, InBlock> : found), ...);
+  return found;
+}
+
+/// Rows of one image for `Blocks` output blocks from `block` on.
+template <int Blocks, int Step, int InBlock>
+void rows(const ConvArgs& args, std::int64_t n, std::int64_t group, std::int64_t block, Range range) {
+  const ConvShape& s = args.shape;
+  const TensorView &in = args.in, &out = args.out, &residual = args.residual;
+  const std::int64_t in_blocks = ceil_div(s.group_in(), InBlock), blocks_per_group = ceil_div(s.group_out(), kLanes);
+  const std::int64_t weight_block = in_blocks * s.kernel_h * s.kernel_w * InBlock * kLanes, first = group * blocks_per_group + block;
+  const Walk walk{in_blocks,   in.strides[1], s.kernel_h, s.kernel_w, s.dilation_h * in.strides[2], s.dilation_w * in.strides[3],
+                  weight_block};
+  const float* weight = static_cast<const float*>(args.weight) + first * weight_block;
+
+  float bias[kMostBlocks * kLanes] = {};
+  const std::int64_t channels = s.out_channels - first * kLanes;
+  if (args.bias) {
+    for (std::int64_t i = 0; i < smaller(channels, Blocks * kLanes); ++i) bias[i] = args.bias[first * kLanes + i];
+  }
+  const Finish f{bias, out.strides[1], residual.strides[1], channels, &args.activation};
+
+  std::int64_t width = s.out_w();
+  // A pointwise convolution of rows without gaps is one of a single long row.
+  const auto no_gaps = [](const TensorView& v, std::int64_t w) { return v.strides[2] == w * v.strides[3]; };
+  if (s.kernel_h == 1 && s.kernel_w == 1 && s.stride_h == 1 && s.stride_w == 1 && s.out_w() == s.in_w && no_gaps(in, width) &&
+      no_gaps(out, width) && (!residual.data || no_gaps(residual, width))) {
+    width *= range.size();
+    range.end = range.begin + 1;
+  }
+  using List = typename TileWidths<Blocks>::List;
+  const int tile_width = best_width(List{}, width);
+  const TileFunction run = tile_of<Blocks, Step, InBlock>(List{}, tile_width);
+  const float* from =
+      in.f32() + n * in.strides[0] + group * in_blocks * in.strides[1] - s.pad_top * in.strides[2] - s.pad_left * in.strides[3];
+  float* to = out.f32() + n * out.strides[0] + first * out.strides[1];
+  const float* add = residual.data ? residual.f32() + n * residual.strides[0] + first * residual.strides[1] : nullptr;
+  for (std::int64_t y = range.begin; y < range.end; ++y) {
+    const float* from_row = from + y * s.stride_h * in.strides[2];
+    for (std::int64_t begin = 0; begin < width; begin += tile_width) {
+      const std::int64_t x = smaller(begin, width - tile_width);
+      run(walk, from_row + x * Step * InBlock, weight, f, to + y * out.strides[2] + x * kLanes,
+          add ? add + y * residual.strides[2] + x * kLanes : nullptr);
+    }
+  }
+}
+
+template <int Step, int InBlock>
+void blocks(const ConvArgs& args, std::int64_t n, std::int64_t group, Range range, Range out_rows) {
+  for (std::int64_t b = range.begin; b < range.end;) {
+    const std::int64_t left = range.end - b;
+    if (left >= 4) {
+      rows<4, Step, InBlock>(args, n, group, b, out_rows);
+      b += 4;
+    } else if (left >= 2) {
+      rows<2, Step, InBlock>(args, n, group, b, out_rows);
+      b += 2;
+    } else {
+      rows<1, Step, InBlock>(args, n, group, b, out_rows);
+      b += 1;
+    }
+  }
+}
+
+std::int64_t chunks(const ConvShape& s) { return tiles(s).planes.count(); }
+std::size_t workspace(const ConvShape&) { return 0; }
+
+template <int InBlock>
+void run(const ConvArgs& args, std::int64_t chunk, void*) {
+  const ConvShape& s = args.shape;
+  const Tiles t = tiles(s);
+  const std::int64_t parts = t.groups * t.parts;
+  const Range planes = piece(s.batch * parts, t.planes.planes_per_chunk, chunk / t.planes.row_chunks);
+  const Range out_rows = piece(s.out_h(), t.planes.rows_per_chunk, chunk % t.planes.row_chunks);
+  for (std::int64_t p = planes.begin; p < planes.end; ++p) {
+    const std::int64_t n = t.images_inside ? p % s.batch : p / parts, part = t.images_inside ? p / s.batch : p % parts;
+    const Range range = piece(t.blocks_per_group, t.together, part % t.parts);
+    if (s.stride_w == 1) {
+      blocks<1, InBlock>(args, n, part / t.parts, range, out_rows);
+    } else {
+      blocks<2, InBlock>(args, n, part / t.parts, range, out_rows);
+    }
+  }
+}
+
+template <int InBlock>
+std::size_t packed_bytes(const ConvShape& s) {
+  return static_cast<std::size_t>(s.groups * round_up(s.group_out(), kLanes) * round_up(s.group_in(), InBlock) * s.kernel_h * s.kernel_w) *
+         sizeof(float);
+}
+
+/// [group][output block][input block][tap][InBlock][kLanes]; channels that do not exist weigh nothing.
+template <int InBlock>
+void pack(const ConvShape& s, const float* weight, void* packed) {
+  const std::int64_t taps = s.kernel_h * s.kernel_w, group_in = s.group_in(), group_out = s.group_out();
+  float* to = static_cast<float*>(packed);
+  for (std::int64_t g = 0; g < s.groups; ++g) {
+    for (std::int64_t o = 0; o < group_out; o += kLanes) {
+      for (std::int64_t i = 0; i < group_in; i += InBlock) {
+        for (std::int64_t t = 0; t < taps; ++t) {
+          for (std::int64_t c = i; c < i + InBlock; ++c) {
+            for (std::int64_t lane = o; lane < o + kLanes; ++lane) {
+              *to++ = c < group_in && lane < group_out ? weight[((g * group_out + lane) * group_in + c) * taps + t] : 0.0f;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+/// The last window may end before the padding does (stride), never behind it.
+Halo halo(const ConvShape& s) {
+  return {static_cast<int>(s.pad_top), static_cast<int>(s.pad_left), static_cast<int>(s.pad_bottom), static_cast<int>(s.pad_right)};
+}
+
+}  // namespace
+}  // namespace KONV_ISA
+
+const ConvCode KONV_ISA_CODE(conv_blocked_f32) = {{KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run<KONV_ISA::kLanes>},
+                                                  KONV_ISA::kLanes,
+                                                  KONV_ISA::kLanes,
+                                                  KONV_ISA::halo,
+                                                  KONV_ISA::packed_bytes<KONV_ISA::kLanes>,
+                                                  KONV_ISA::pack<KONV_ISA::kLanes>};
+const ConvCode KONV_ISA_CODE(conv_first_f32) = {{KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run<1>},
+                                                1,
+                                                KONV_ISA::kLanes,
+                                                KONV_ISA::halo,
+                                                KONV_ISA::packed_bytes<1>,
+                                                KONV_ISA::pack<1>};
+
+}  // namespace konv

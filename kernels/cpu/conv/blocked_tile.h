@@ -1,0 +1,153 @@
+// The micro-kernel of the blocked convolutions: pixels of one output row x blocks of output channels, sums held in registers.
+//   per input channel and tap: one vector of weights for each block, one broadcast input for each pixel
+// Only for units of an instruction set (per_isa.h): everything is in an unnamed namespace.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/cpu/epilogue.h"
+#include "kernels/cpu/per_isa.h"
+#include "kernels/cpu/tiling.h"
+
+namespace konv::KONV_ISA {
+namespace {
+
+/// Widest group of output blocks that a tile computes together.
+inline constexpr int kMostBlocks = 4;
+
+/// How a tile walks its input: blocks of channels, then the taps. Strides in floats.
+struct Walk {
+  std::int64_t blocks, block_stride;
+  std::int64_t kernel_h, kernel_w, tap_row, tap_column;
+  std::int64_t weight_block;  ///< from the weights of one output block to the next
+};
+
+template <int Pixels, int Blocks>
+struct Sums {
+  Vector at[Blocks][Pixels];
+};
+
+/// `in` is the first pixel's tap (0, 0); pixels lie Step x InBlock floats apart. Weights: [input block][tap][InBlock][kLanes].
+template <int Pixels, int Blocks, int Step, int InBlock>
+inline __attribute__((always_inline)) void accumulate(const Walk& walk, const float* in, const float* weight, Sums<Pixels, Blocks>& sums) {
+  Vector acc[Blocks][Pixels] = {};
+  for (std::int64_t block = 0; block < walk.blocks; ++block, in += walk.block_stride) {
+    const float* row = in;
+    for (std::int64_t ky = 0; ky < walk.kernel_h; ++ky, row += walk.tap_row) {
+      const float* tap = row;
+      for (std::int64_t kx = 0; kx < walk.kernel_w; ++kx, tap += walk.tap_column) {
+        for (int c = 0; c < InBlock; ++c, weight += kLanes) {
+          Vector w[Blocks];
+#pragma GCC unroll 4
+          for (int b = 0; b < Blocks; ++b) w[b] = load(weight + b * walk.weight_block);
+#pragma GCC unroll 16
+          for (int p = 0; p < Pixels; ++p) {
+            const float x = tap[p * Step * InBlock + c];
+#pragma GCC unroll 4
+            for (int b = 0; b < Blocks; ++b) acc[b][p] += x * w[b];
+          }
+        }
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (int b = 0; b < Blocks; ++b) {
+#pragma GCC unroll 16
+    for (int p = 0; p < Pixels; ++p) sums.at[b][p] = acc[b][p];
+  }
+}
+
+/// Output blocks, their biases and what follows them; the pointers are those of the tile's first block.
+struct Finish {
+  const float* bias;  ///< kLanes for each block
+  std::int64_t out_block, residual_block;
+  std::int64_t channels;  ///< that exist, from the first block on: lanes behind them stay zero
+  const Activation* activation;
+};
+
+/// `count` pixels that lie side by side become activation(x), lanes behind the last channel zero; `x` is already bias and residual.
+[[maybe_unused]] void activate_blocked(const Activation& activation, float* x, std::int64_t pixels, std::int64_t channels) {
+  activate(activation, x, x, pixels * kLanes);
+  if (channels >= kLanes) return;
+  for (std::int64_t p = 0; p < pixels; ++p) {
+    for (std::int64_t lane = channels; lane < kLanes; ++lane) x[p * kLanes + lane] = 0;
+  }
+}
+
+inline __attribute__((always_inline)) Vector relu(Vector x) { return x < Vector{} ? Vector{} : x; }
+
+template <int Pixels, int Blocks>
+inline __attribute__((always_inline)) void finish(const Finish& f, Sums<Pixels, Blocks>& sums, float* out, const float* residual) {
+  const bool is_relu = f.activation->kind == ActivationKind::relu;
+#pragma GCC unroll 4
+  for (int b = 0; b < Blocks; ++b) {
+    const Vector bias = load(f.bias + b * kLanes);
+    float* to = out + b * f.out_block;
+    const float* add = residual ? residual + b * f.residual_block : nullptr;
+#pragma GCC unroll 16
+    for (int p = 0; p < Pixels; ++p) {
+      Vector x = sums.at[b][p] + bias;
+      if (add) x += load(add + p * kLanes);
+      if (is_relu) x = relu(x);
+      store(to + p * kLanes, x);
+    }
+    if (!is_relu && f.activation->kind != ActivationKind::none) activate_blocked(*f.activation, to, Pixels, f.channels - b * kLanes);
+  }
+}
+
+/// Tile widths that are compiled, by blocks; a row is cut into the one that wastes least.
+template <int... Widths>
+struct WidthList {};
+
+template <int Blocks>
+struct TileWidths;
+#if defined(__AVX512F__) || defined(__aarch64__)
+template <>
+struct TileWidths<1> {
+  using List = WidthList<16, 14, 11, 8, 7, 4, 2, 1>;
+};
+template <>
+struct TileWidths<2> {
+  using List = WidthList<14, 11, 8, 7, 6, 4, 1>;
+};
+template <>
+struct TileWidths<4> {
+  using List = WidthList<6, 4, 2, 1>;
+};
+#else
+template <>
+struct TileWidths<1> {
+  using List = WidthList<11, 8, 7, 4, 2, 1>;
+};
+template <>
+struct TileWidths<2> {
+  using List = WidthList<6, 5, 4, 2, 1>;
+};
+template <>
+struct TileWidths<4> {
+  using List = WidthList<2, 1>;
+};
+#endif
+
+/// Cuts `count` pixels into tiles of one width; the last tile overlaps the one before.
+template <int... Widths>
+int best_width(WidthList<Widths...>, std::int64_t count) {
+  int best = 1;
+  std::int64_t best_cost = INT64_MAX;
+  const auto consider = [&](int width) {
+    if (width > count) return;
+    const std::int64_t cost = (count + width - 1) / width * (2 * width + 3);  // a tile's beginning and end take as long as 1.5 pixels
+    if (cost < best_cost) best = width, best_cost = cost;
+  };
+  (consider(Widths), ...);
+  return best;
+}
+
+/// Output blocks computed together: many where rows are short, so that enough sums are in flight.
+[[maybe_unused]] int blocks_together(std::int64_t width, std::int64_t blocks) {
+  if (blocks >= 4 && width <= 4) return 4;
+  return blocks >= 2 ? 2 : 1;
+}
+
+}  // namespace
+}  // namespace konv::KONV_ISA
