@@ -56,6 +56,16 @@ double cost_blocked(const ConvShape& s, const Machine& m) {
          stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
 
+double cost_winograd(const ConvShape& s, const Machine& m) {
+  // Per 4x4 tile: 36 multiply-adds per pair of channels, and the additions of the transforms, which run at half the rate of multiply-adds.
+  const int block = lanes(m.isa);
+  const auto in = static_cast<double>(round_up(s.in_channels, block)), out = static_cast<double>(round_up(s.out_channels, block));
+  const auto tiles = static_cast<double>(s.batch * ceil_div(s.out_h(), 4) * ceil_div(s.out_w(), 4));
+  const double products = 36 * in * out / 0.85, transforms = 156 * in + 116 * out;
+  return 2 * tiles * (products + transforms) / m.flops + stream_seconds(4 * weight_bytes(s), m) + stream_seconds(in_bytes(s), m) +
+         stream_seconds(out_bytes(s), m) + kCallSeconds;
+}
+
 double cost_last_resort(const ConvShape& s, const Machine&) { return kNaiveSeconds * static_cast<double>(s.macs()) + kCallSeconds; }
 
 }  // namespace konv

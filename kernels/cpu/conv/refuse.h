@@ -45,6 +45,20 @@ const char* refuse_blocked(const ConvShape& s) {
   return refuse_blocked(s, isa);
 }
 
+/// F(4x4,3x3); half-empty tiles of tiny images gain nothing, which is the cost's to say.
+inline const char* refuse_winograd(const ConvShape& s, Isa isa) {
+  if (s.kernel_h != 3 || s.kernel_w != 3) return "kernel is not 3x3";
+  if (s.stride_h != 1 || s.stride_w != 1) return "stride is not 1";
+  if (s.dilation_h != 1 || s.dilation_w != 1) return "dilated";
+  if (s.groups > 1) return "grouped";
+  return refuse_blocked(s, isa);
+}
+
+template <Isa isa>
+const char* refuse_winograd(const ConvShape& s) {
+  return refuse_winograd(s, isa);
+}
+
 /// A network's first layer: the input stays plain.
 inline const char* refuse_first(const ConvShape& s) {
   if (s.groups > 1) return "grouped";
