@@ -48,6 +48,11 @@ double cost_direct(const ConvShape& s, const Machine& m) {
          stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
 
+double cost_depthwise_blocked(const ConvShape& s, const Machine& m) {
+  const double efficiency = 0.45 * filled(s.out_channels, m) * loop_share(static_cast<double>(s.kernel_h * s.kernel_w), 2);
+  return flops(s) / (m.flops * efficiency) + stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) + kCallSeconds;
+}
+
 double cost_blocked(const ConvShape& s, const Machine& m) {
   // Lanes of the last output block may be empty; short rows keep fewer sums in flight.
   const double efficiency =

@@ -11,6 +11,7 @@ double cost_im2col(const ConvShape& s, const Machine& m);
 double cost_depthwise(const ConvShape& s, const Machine& m);
 double cost_blocked(const ConvShape& s, const Machine& m);
 double cost_winograd(const ConvShape& s, const Machine& m);
+double cost_depthwise_blocked(const ConvShape& s, const Machine& m);
 double cost_direct(const ConvShape& s, const Machine& m);
 double cost_last_resort(const ConvShape& s, const Machine& m);
 

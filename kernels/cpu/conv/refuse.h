@@ -59,6 +59,12 @@ const char* refuse_winograd(const ConvShape& s) {
   return refuse_winograd(s, isa);
 }
 
+inline const char* refuse_depthwise_blocked(const ConvShape& s) {
+  if (s.groups != s.in_channels || s.groups == 1) return "groups differ from input channels";
+  if (s.out_channels != s.in_channels) return "several outputs per channel";
+  return refuse_step(s);
+}
+
 /// A network's first layer: the input stays plain.
 inline const char* refuse_first(const ConvShape& s) {
   if (s.groups > 1) return "grouped";
