@@ -34,6 +34,9 @@ double cost_im2col(const ConvShape& s, const Machine& m) {
   return gemm_seconds(s, m) + gather + stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
 
+/// Where OpenBLAS runs its Haswell code, and because products wait for one another (see gemm/openblas.h), it is twice as slow.
+double cost_im2col_openblas(const ConvShape& s, const Machine& m) { return 2 * cost_im2col(s, m); }
+
 double cost_depthwise(const ConvShape& s, const Machine& m) {
   // One load per multiply-add, and every input row is copied into a padded buffer.
   const double efficiency = 0.35 * filled(s.out_w(), m);

@@ -8,6 +8,7 @@ namespace konv {
 
 double cost_pointwise(const ConvShape& s, const Machine& m);
 double cost_im2col(const ConvShape& s, const Machine& m);
+double cost_im2col_openblas(const ConvShape& s, const Machine& m);
 double cost_depthwise(const ConvShape& s, const Machine& m);
 double cost_blocked(const ConvShape& s, const Machine& m);
 double cost_winograd(const ConvShape& s, const Machine& m);

@@ -1,22 +1,22 @@
-// OpenBLAS, as baseline and for comparison. Its serial build searches its buffers without a lock (blas_memory_alloc), so two threads in it at
-// the same time may be handed the same buffer: calls are serialised here, and kernels on it have one chunk.
+// OpenBLAS, as baseline and for comparison. Calls are serialised (see openblas.h), so the kernel has one chunk.
 #if KONV_HAVE_OPENBLAS
 
-#include <cblas.h>
+#include "kernels/cpu/gemm/openblas.h"
 
-#include <mutex>
+#include <cblas.h>
 
 #include "kernels/cpu/epilogue.h"
 #include "kernels/cpu/gemm/batch.h"
 #include "kernels/cpu/tiling.h"
 
 namespace konv {
-namespace {
 
 std::mutex& openblas_mutex() {
   static std::mutex mutex;
   return mutex;
 }
+
+namespace {
 
 /// How BLAS is told about a matrix, seen row-major.
 struct Operand {
