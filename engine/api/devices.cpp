@@ -10,13 +10,21 @@
 
 namespace konv {
 
-std::string devices() {
+std::string devices(bool measure) {
   nlohmann::ordered_json out;
   const Machine machine = api::machine_for();
   nlohmann::ordered_json cpu = {{"device", "cpu"},
                                 {"isa", name(machine.isa)},
                                 {"detected_isa", name(detected_isa())},
                                 {"cores", std::thread::hardware_concurrency()}};
+  if (measure) {
+    const Machine& here = api::measured_machine();
+    cpu["peak_gflops"] = 1e-9 * here.flops;
+    cpu["l1_gb_per_s"] = 1e-9 * here.l1_bandwidth;
+    cpu["l2_gb_per_s"] = 1e-9 * here.l2_bandwidth;
+    cpu["l3_gb_per_s"] = 1e-9 * here.l3_bandwidth;
+    cpu["dram_gb_per_s"] = 1e-9 * here.dram_bandwidth;
+  }
 #if KONV_HAVE_CPUINFO
   if (cpuinfo_initialize()) {
     cpu["name"] = cpuinfo_get_packages_count() ? cpuinfo_get_package(0)->name : "";

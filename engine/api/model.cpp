@@ -6,6 +6,7 @@
 #include "engine/api/model_impl.h"
 #include "engine/base/aligned.h"
 #include "engine/format/format.h"
+#include "kernels/cpu/probe/probe.h"
 
 namespace konv {
 namespace api {
@@ -19,6 +20,11 @@ Machine machine_for(const std::string& isa) {
   const IsaChoice choice = choose_isa();
   if (choice.error) throw Error(choice.error);
   return Machine::typical(choice.isa);
+}
+
+const Machine& measured_machine() {
+  static const Machine machine = measured(machine_for());
+  return machine;
 }
 
 std::vector<Dims> smallest_shapes(const Graph& graph) {

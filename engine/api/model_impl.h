@@ -25,6 +25,9 @@ inline Type to_type(DType dtype) { return static_cast<Type>(dtype); }
 /// The instruction set to plan for: this machine's, or the one named. Throws konv::Error for KONV_FORCE_ISA that cannot be followed.
 Machine machine_for(const std::string& isa = {});
 
+/// This machine with its peak and bandwidths as measured when first asked for, which takes 0.1 s. For limits and shares, never for choices.
+const Machine& measured_machine();
+
 /// Input shapes with every open size set to 1.
 std::vector<Dims> smallest_shapes(const Graph& graph);
 

@@ -4,16 +4,11 @@
 #include <fmt/format.h>
 
 #include "engine/api/model_impl.h"
+#include "engine/api/runtime_impl.h"
 #include "engine/base/aligned.h"
-#include "engine/base/thread_pool.h"
 #include "engine/run/context.h"
 
 namespace konv {
-
-struct Runtime::Impl {
-  explicit Impl(int threads) : pool(threads) {}
-  ThreadPool pool;
-};
 
 Runtime::Runtime(int threads) {
   if (threads < 0) throw Error(fmt::format("--threads {}: expected 0 (all cores) or more", threads));
@@ -46,6 +41,26 @@ void check_options(const SessionOptions& options) {
   if (options.precision != "float32")
     throw Error(fmt::format("--precision {}: no kernel here computes in it; expected float32", options.precision));
   if (options.memory_limit < 0) throw Error(fmt::format("--memory-limit {}: expected a number of bytes, 0 for none", options.memory_limit));
+}
+
+/// Multiply-adds that the best known algorithm needs against those of the definition: F(4x4,3x3) has 36 for 144, and its transforms.
+double least_share(const plan::Step& step) {
+  const auto* conv = std::get_if<plan::ConvStep>(&step.work);
+  if (!conv) return 1;
+  const ConvShape& s = conv->shape;
+  const bool winograd =
+      s.kernel_h == 3 && s.kernel_w == 3 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 && s.dilation_w == 1 && s.groups == 1;
+  const auto in = static_cast<double>(s.in_channels), out = static_cast<double>(s.out_channels);
+  return winograd ? std::min(1.0, (36 * in + 116 + 156 * in / out) / (144 * in)) : 1;
+}
+
+/// The least time a step can take here: its multiply-adds at the peak, its bytes from the nearest memory that holds them.
+double limit_seconds(const plan::Step& step, std::int64_t bytes, const Machine& here, int threads) {
+  const double bandwidth = bytes <= here.l2_bytes * threads ? here.l2_bandwidth * threads
+                           : bytes <= here.l3_bytes         ? here.l3_bandwidth * threads
+                                                            : here.dram_bandwidth;
+  return std::max(2.0 * static_cast<double>(step.macs) * least_share(step) / (here.flops * threads),
+                  static_cast<double>(bytes) / bandwidth);
 }
 
 std::string sizes(const std::vector<std::int64_t>& dims) { return to_string(Dims(dims)); }
@@ -176,14 +191,13 @@ std::vector<LayerReport> Session::layers() const {
   std::vector<LayerReport> layers;
   if (!impl_->last) return layers;
   const plan::Plan& plan = impl_->last->context.executable().plan();
+  const Machine& here = api::measured_machine();
   for (std::size_t i = 0; i < plan.steps.size(); ++i) {
     const plan::Step& step = plan.steps[i];
     const plan::Value& output = plan.values[static_cast<std::size_t>(step.output)];
     std::int64_t bytes = output.bytes;
     for (int input : step.inputs) bytes += input < 0 ? 0 : plan.values[static_cast<std::size_t>(input)].bytes;
-    const double threads = impl_->runtime->pool.threads();
-    const double limit = std::max(2.0 * static_cast<double>(step.macs) / (impl_->machine.flops * threads),
-                                  static_cast<double>(bytes) / impl_->machine.l2_bandwidth);
+    const double limit = step.nodes.empty() ? 0 : limit_seconds(step, bytes, here, impl_->runtime->pool.threads());
     layers.push_back({step.name, step.op, step.kernel, name(output.layout.dtype), output.dims, step.macs, impl_->last->seconds[i], limit});
   }
   return layers;

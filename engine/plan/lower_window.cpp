@@ -75,7 +75,9 @@ void lower(Builder& b, NodeId id, const Node& node, const Conv& op) {
 
   const bool flat = b.dims(node.output()).size() == 3;
   const bool constant_weight = b.graph.constant(node.input(Conv::kWeight)) != nullptr;
+  const auto asked_for = b.options.asked_for.find(node.name);
   const auto reject = [&](const ConvKernel& kernel) -> const char* {
+    if (asked_for != b.options.asked_for.end() && asked_for->second != kernel.name) return "another was asked for";
     if (flat && (kernel.code->in_block > 1 || kernel.code->out_block > 1 || kernel.code->halo)) return "the image has one dimension";
     if (!constant_weight && kernel.code->packed_bytes) return "the weight is no constant";
     return nullptr;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <variant>
 #include <vector>
@@ -158,6 +159,7 @@ struct Options {
   std::span<const ConvKernel> conv_kernels = konv::conv_kernels();
   std::int64_t memory_limit = 0;  ///< bytes for arena and weights; 0 = none
   std::int64_t threads = 1;       ///< for the workspace's share of the memory limit only: no choice depends on it
+  std::map<std::string, std::string> asked_for;  ///< node name to kernel name: no choice there, an error where that kernel refuses (convolutions)
 };
 
 /// Throws konv::Error naming the node for shapes that do not fit and for nodes no kernel takes.

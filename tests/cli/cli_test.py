@@ -77,6 +77,28 @@ class MainJob(Folder):
         self.assertTrue(json.loads((self.path / "trace.json").read_text())["traceEvents"])
         self.assertIn("devices", figures("devices"))
 
+    def test_one_layer_by_every_algorithm(self):
+        layer = ["bench-conv", "--input", "2,16,9,11", "--filter", "24,3,3", "--pad", "1", "--seconds", "0.05"]
+        reports = figures(*layer)
+        ran = [r for r in reports if r["refused"] is None]
+        self.assertEqual(sum(r["chosen"] for r in reports), 1)
+        self.assertTrue({"conv_reference_f32", "conv_im2col_f32_portable", "conv_winograd4_f32_portable"} <= {r["algorithm"] for r in ran})
+        for r in ran:
+            self.assertGreater(r["median_us"], 0, r)
+            self.assertLess(r["max_rel_error"], 1e-4, r)
+            self.assertLessEqual(r["mse"], r["max_rel_error"] * 10, r)
+        for r in reports:
+            if r["refused"] is not None:
+                self.assertIsNone(r["median_us"], r)
+        strided = figures(*layer, "--stride", "2", "--groups", "4", "--dilation", "1,2", "--algorithm", "conv_reference_f32")
+        self.assertEqual([r["algorithm"] for r in strided], ["conv_reference_f32"])
+        self.assertLess(strided[0]["max_rel_error"], 1e-5)
+
+    def test_devices_are_measured(self):
+        cpu = figures("devices")["devices"][0]
+        for figure in ["peak_gflops", "l1_gb_per_s", "l2_gb_per_s", "l3_gb_per_s", "dram_gb_per_s"]:
+            self.assertGreater(cpu[figure], 0, figure)
+
     def test_outputs_are_written_as_npy(self):
         model = self.convert("lenet3", "lenet")
         konv("run", model, SAMPLES, "--output-dir", self.path / "out", "--quiet")
@@ -134,6 +156,11 @@ class WrongUse(Folder):
         self.fails(1, "optimize", model, "-o", self.path / "x.konv", "--passes", "fold-everything", names=["fold-everything"])
         self.fails(1, "bench", model, "--device", "cuda", names=["cuda"])
         self.fails(1, "eval", model, "--data", self.path / "nothing", names=["nothing"])
+        layer = ["bench-conv", "--input", "1,4,5,5", "--filter", "6,3,3"]
+        self.fails(1, *layer, "--groups", "4", names=["--groups 4", "6 output"])
+        self.fails(1, *layer, "--pad", "1,1,1", names=["--pad 1,1,1"])
+        self.fails(1, *layer, "--algorithm", "conv_magic", names=["conv_magic", "conv_reference_f32"])
+        self.fails(1, "bench-conv", "--input", "1,4,2,2", "--filter", "6,3,3", names=["conv"])
         self.assertFalse((self.path / "x.konv").exists())
 
     def test_forced_instruction_set_must_exist(self):

@@ -81,6 +81,7 @@ void add_optimize(CLI::App& program);
 void add_run(CLI::App& program);
 void add_eval(CLI::App& program);
 void add_bench(CLI::App& program);
+void add_bench_conv(CLI::App& program);
 void add_compare(CLI::App& program);
 void add_inspect(CLI::App& program);
 void add_devices(CLI::App& program);

@@ -1,4 +1,4 @@
-// konv devices: what this machine offers.
+// konv devices: what this machine offers, measured on one core.
 #include <fmt/format.h>
 
 #include "tools/cli/common.h"
@@ -11,7 +11,7 @@ void add_devices(CLI::App& program) {
   add_output_options(*app, *output);
   app->footer("Example: konv devices");
   app->callback([output] {
-    const Json found = Json::parse(devices());
+    const Json found = Json::parse(devices(true));
     if (output->json) {
       fmt::print("{}\n", found.dump(2));
       return;

@@ -36,6 +36,7 @@ int main(int argc, char** argv) {
     konv::tools::add_run(program);
     konv::tools::add_eval(program);
     konv::tools::add_bench(program);
+    konv::tools::add_bench_conv(program);
     konv::tools::add_compare(program);
     konv::tools::add_inspect(program);
     konv::tools::add_devices(program);

@@ -150,6 +150,10 @@ class KONV_API Model {
   std::shared_ptr<const Impl> impl_;
 };
 
+struct ConvLayer;
+struct ConvReport;
+struct ConvBenchOptions;
+
 /// Owns the threads. One serves any number of sessions; a session that finds it busy runs on the calling thread alone.
 class KONV_API Runtime {
  public:
@@ -159,6 +163,7 @@ class KONV_API Runtime {
 
  private:
   friend class Session;
+  friend KONV_API std::vector<ConvReport> bench_convolution(const ConvLayer&, const Runtime&, const ConvBenchOptions&);
   struct Impl;
   std::shared_ptr<Impl> impl_;
 };
@@ -176,8 +181,9 @@ struct LayerReport {
   std::string name, op, kernel, type;
   std::vector<std::int64_t> output_shape;
   std::int64_t macs = 0;
-  double seconds = 0;        ///< of the last run; with SessionOptions::profile
-  double limit_seconds = 0;  ///< what this machine could do at best (multiply-adds against peak, bytes against bandwidth)
+  double seconds = 0;  ///< of the last run; with SessionOptions::profile
+  double limit_seconds =
+      0;  ///< what this machine could do at best: multiply-adds (of Winograd where it applies) against the measured peak, bytes against bandwidth
 };
 
 struct MemoryReport {
@@ -211,7 +217,7 @@ class KONV_API Session {
   std::unique_ptr<Impl> impl_;
 };
 
-/// What this machine offers, as JSON: CPU, instruction sets, caches, devices.
-KONV_API std::string devices();
+/// What this machine offers, as JSON: CPU, instruction sets, caches, devices. `measure`: peak and bandwidth of one core too, which takes 0.1 s.
+KONV_API std::string devices(bool measure = false);
 
 }  // namespace konv

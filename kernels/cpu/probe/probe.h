@@ -1,0 +1,20 @@
+// Measures the constants of this machine: peak of multiply-adds and the bandwidth of each level of memory, on one core.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/base/machine.h"
+
+namespace konv {
+
+struct ProbeCode {
+  double (*multiply_adds)(std::int64_t rounds, float* out);  ///< does them and returns how many FLOPs that were
+  void (*read)(const float* data, std::int64_t count, std::int64_t times,
+               float* out);  ///< sums `count` floats, but for a rest of less than eight vectors
+};
+
+/// `machine` with flops and the four bandwidths as they are measured now, in some 0.1 s; its cache sizes say how much to read. What limits and shares
+/// of the peak are computed from; choices between kernels are not, so that they do not change from run to run.
+Machine measured(Machine machine);
+
+}  // namespace konv
