@@ -23,7 +23,11 @@ void lower(Builder& b, NodeId id, const Node& node, const Gemm& op) {
   work.alpha = op.alpha;
   work.beta = op.beta;
   work.activation = op.activation;
-  work.shape = {.m = out[0], .n = out[1], .k = op.transpose_a ? a[0] : a[1], .has_c = static_cast<bool>(node.input(Gemm::kC))};
+  work.shape = {.m = out[0],
+                .n = out[1],
+                .k = op.transpose_a ? a[0] : a[1],
+                .has_c = static_cast<bool>(node.input(Gemm::kC)),
+                .k_innermost = !op.transpose_a && op.transpose_b};
   std::vector<int> inputs = {b.read(node.input(Gemm::kA), {.dense = true}), b.read(node.input(Gemm::kB), {.dense = true}),
                              b.read(node.input(Gemm::kC), {.dense = true})};
   b.add(id, work, gemm_kernels(), std::move(inputs), b.define(node.output()), work.shape.macs());

@@ -55,7 +55,9 @@ TEST_CASE("every matrix product agrees with the oracle") {
       const auto size = [&] { return rng.pick({rng.integer(1, 5), rng.integer(1, 40), 16 * rng.integer(1, 4) + rng.integer(-1, 1)}); };
       GemmShape s{rng.integer(1, 3), seed % 5 ? size() : 1, size(), seed % 11 ? size() : rng.integer(250, 800), rng.chance(0.5)};
       s.unit_stride_a = rng.chance(0.8), s.unit_stride_b = rng.chance(0.8), s.unit_stride_out = rng.chance(0.8);
-      Matrix a(s.batch, s.m, s.k, rng.chance(0.5), s.unit_stride_a, rng), b(s.batch, s.k, s.n, rng.chance(0.5), s.unit_stride_b, rng);
+      const bool a_by_columns = rng.chance(0.4), b_by_columns = rng.chance(0.6);
+      s.k_innermost = !a_by_columns && b_by_columns && s.unit_stride_a && s.unit_stride_b;
+      Matrix a(s.batch, s.m, s.k, a_by_columns, s.unit_stride_a, rng), b(s.batch, s.k, s.n, b_by_columns, s.unit_stride_b, rng);
       Matrix c(1, s.m, s.n, false, true, rng), out(s.batch, s.m, s.n, rng.chance(0.3), s.unit_stride_out, rng);
       if (!takes(kernel, s)) continue;
       ++ran;

@@ -7,12 +7,25 @@ namespace {
 
 const char* refuse_gemm_nothing(const GemmShape&) { return nullptr; }
 
+const char* refuse_gemm_dots(const GemmShape& s) { return s.k_innermost ? nullptr : "k does not lie innermost in a and b"; }
+
 double cost_gemm_packed(const GemmShape& s, const Machine& m) {
-  // One row needs no packing.
-  const double packed = s.m == 1 ? 0 : 8.0 * static_cast<double>(s.batch * (s.m * s.k + s.k * s.n)) / m.l2_bandwidth;
-  const double efficiency = 0.75 * loop_share(static_cast<double>(s.m), 2) * loop_share(static_cast<double>(s.n), 16);
+  // One row needs no packing. Columns of b that lie along k are packed element by element, and then one row of them is summed in dribbles.
+  const double elements = static_cast<double>(s.batch * (s.m * s.k + s.k * s.n));
+  const double packed = s.m == 1 ? 0 : s.k_innermost ? 2e-9 * elements : 8.0 * elements / m.l2_bandwidth;
+  const double efficiency =
+      (s.m == 1 && s.k_innermost ? 0.2 : 0.75) * loop_share(static_cast<double>(s.m), 2) * loop_share(static_cast<double>(s.n), 16);
   const double bytes = 4.0 * static_cast<double>(s.batch * (s.m * s.k + s.k * s.n + s.m * s.n));
   return 2.0 * static_cast<double>(s.macs()) / (m.flops * efficiency) + packed + stream_seconds(bytes, m) + kCallSeconds;
+}
+
+template <Isa isa>
+double cost_gemm_dots(const GemmShape& s, const Machine& m) {
+  // Half of the multiply-adds wait for a load, more where a single row passes; folding a sum takes as long as ten vectors of K.
+  const double efficiency = s.m >= 4 ? 0.5 : 0.25;
+  const double vectors = static_cast<double>(ceil_div(s.k, lanes(isa)) + 10) * lanes(isa);
+  const double bytes = 4.0 * static_cast<double>(s.batch * (s.m * s.k + s.k * s.n + s.m * s.n));
+  return 2.0 * static_cast<double>(s.batch * s.m * s.n) * vectors / (m.flops * efficiency) + stream_seconds(bytes, m) + kCallSeconds;
 }
 
 #if KONV_HAVE_OPENBLAS

@@ -17,6 +17,7 @@ struct GemmShape {
   bool unit_stride_a = true;  ///< one of the last two strides of a (b, out) is 1; a transpose is a swap of strides
   bool unit_stride_b = true;
   bool unit_stride_out = true;
+  bool k_innermost = false;  ///< a and b both have unit stride along k
 
   std::int64_t macs() const { return batch * m * n * k; }
 };

@@ -43,6 +43,77 @@ void copy_strided(const float* in, float* out, std::int64_t step, std::int64_t n
   }
 }
 
+/// Windows of 2x2 two apart, without padding: read where they lie.
+bool halves(const PoolArgs& args) {
+  const PoolShape& s = args.shape;
+  return s.kernel_h == 2 && s.kernel_w == 2 && s.stride_h == 2 && s.stride_w == 2 && s.dilation_h == 1 && s.dilation_w == 1 &&
+         s.pad_top == 0 && s.pad_left == 0 && 2 * s.out_h <= s.in_h && 2 * s.out_w <= s.in_w && args.in.strides[3] == 1 &&
+         args.out.strides[3] == 1;
+}
+
+template <int Lanes>
+struct Wide {
+  using Floats [[gnu::vector_size(sizeof(float) * Lanes)]] = float;
+  using Ints [[gnu::vector_size(sizeof(int) * Lanes)]] = int;
+};
+
+/// `Lanes` outputs from two rows of 2 Lanes pixels.
+template <bool Average, int Lanes>
+inline __attribute__((always_inline)) void halve(const float* upper, const float* lower, float* out) {
+  using V = typename Wide<Lanes>::Floats;
+  typename Wide<Lanes>::Ints even, odd;
+#pragma GCC unroll 16
+  for (int i = 0; i < Lanes; ++i) even[i] = 2 * i, odd[i] = 2 * i + 1;
+  V a[2], b[2];
+  std::memcpy(a, upper, sizeof a);
+  std::memcpy(b, lower, sizeof b);
+  const V a0 = __builtin_shuffle(a[0], a[1], even), a1 = __builtin_shuffle(a[0], a[1], odd);
+  const V b0 = __builtin_shuffle(b[0], b[1], even), b1 = __builtin_shuffle(b[0], b[1], odd);
+  V y;
+  if constexpr (Average) {
+    y = ((a0 + a1) + (b0 + b1)) * 0.25f;
+  } else {
+    y = a0 < a1 ? a1 : a0;
+    y = y < b0 ? b0 : y;
+    y = y < b1 ? b1 : y;
+  }
+  std::memcpy(out, &y, sizeof y);
+}
+
+/// A row of outputs; the last vector overlaps the one before.
+template <bool Average, int Lanes>
+void halve_row(const float* upper, const float* lower, float* out, std::int64_t width) {
+  for (std::int64_t x = 0; x < width; x += Lanes) {
+    const std::int64_t at = smaller(x, width - Lanes);
+    halve<Average, Lanes>(upper + 2 * at, lower + 2 * at, out + at);
+  }
+}
+
+template <bool Average>
+void halve_plane(const PoolArgs& args, std::int64_t plane, Range rows) {
+  const PoolShape& s = args.shape;
+  const std::int64_t n = plane / s.channels, c = plane % s.channels;
+  const float* in = args.in.f32() + n * args.in.strides[0] + c * args.in.strides[1];
+  float* out = args.out.f32() + n * args.out.strides[0] + c * args.out.strides[1];
+  for (std::int64_t y = rows.begin; y < rows.end; ++y) {
+    const float *upper = in + 2 * y * args.in.strides[2], *lower = upper + args.in.strides[2];
+    float* to = out + y * args.out.strides[2];
+    if (s.out_w >= kLanes) {
+      halve_row<Average, kLanes>(upper, lower, to, s.out_w);
+    } else if (kLanes > 8 && s.out_w >= 8) {
+      halve_row<Average, kLanes >= 8 ? 8 : 4>(upper, lower, to, s.out_w);
+    } else if (s.out_w >= 4) {
+      halve_row<Average, 4>(upper, lower, to, s.out_w);
+    } else {
+      for (std::int64_t x = 0; x < s.out_w; ++x) {
+        const float *a = upper + 2 * x, *b = lower + 2 * x;
+        const float left = a[0] < a[1] ? a[1] : a[0], right = b[0] < b[1] ? b[1] : b[0];
+        to[x] = Average ? ((a[0] + a[1]) + (b[0] + b[1])) * 0.25f : left < right ? right : left;
+      }
+    }
+  }
+}
+
 void run_plane(const PoolArgs& args, std::int64_t plane, Range rows, const std::int64_t* taps, float* workspace) {
   const PoolShape& s = args.shape;
   const PhaseRows buffer = buffer_of(s);
@@ -87,6 +158,16 @@ void run(const PoolArgs& args, std::int64_t chunk, void* workspace) {
   if (s.average) {
     float* columns = floats + round_up(s.out_w, kLanes);
     for (std::int64_t x = 0; x < s.out_w; ++x) columns[x] = static_cast<float>(divisor_columns(s, x));
+  }
+  if (halves(args)) {
+    for (std::int64_t p = planes.begin; p < planes.end; ++p) {
+      if (s.average) {
+        halve_plane<true>(args, p, rows);
+      } else {
+        halve_plane<false>(args, p, rows);
+      }
+    }
+    return;
   }
   for (std::int64_t p = planes.begin; p < planes.end; ++p) run_plane(args, p, rows, taps, floats);
 }
