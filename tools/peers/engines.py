@@ -1,0 +1,123 @@
+"""Inference engines behind one interface: prepare(...) returns a function that runs one inference and returns the outputs.
+
+Each takes the network's name, its ONNX file, an input batch and the number of threads, computes in float32 on the CPU, and raises
+Unavailable when the engine is not installed or does not take such a batch.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import peer_networks
+
+Inference = Callable[[], np.ndarray]
+
+
+class Unavailable(Exception):
+    """Why an engine does not take part."""
+
+
+def module(name: str):
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise Unavailable(f"{name} is not installed") from error
+
+
+def konv(name: str, onnx: Path, x: np.ndarray, threads: int, library: Path) -> Inference:
+    model_file = onnx.with_suffix(".konv")
+    lib = ctypes.CDLL(str(library))
+    lib.konv_last_error.restype = ctypes.c_char_p
+    lib.konv_model_load.restype = lib.konv_session_create.restype = ctypes.c_void_p
+    lib.konv_model_load.argtypes = [ctypes.c_char_p]
+    lib.konv_session_create.argtypes = [ctypes.c_void_p, ctypes.c_int]
+    lib.konv_session_run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+    lib.konv_session_output.restype = ctypes.POINTER(ctypes.c_float)
+    lib.konv_session_output.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.POINTER(ctypes.c_size_t)]
+    model = lib.konv_model_load(str(model_file).encode())
+    session = lib.konv_session_create(model, threads) if model else None
+    if not session:
+        raise RuntimeError(lib.konv_last_error().decode())
+    dims = (ctypes.c_int64 * x.ndim)(*x.shape)
+    count = ctypes.c_size_t()
+
+    def run() -> np.ndarray:
+        if lib.konv_session_run(session, x.ctypes.data, dims, x.ndim) != 0:
+            raise RuntimeError(lib.konv_last_error().decode())
+        return np.ctypeslib.as_array(lib.konv_session_output(session, 0, ctypes.byref(count)), (count.value,))
+
+    return run
+
+
+def onnxruntime(name: str, onnx: Path, x: np.ndarray, threads: int, library: Path) -> Inference:
+    ort = module("onnxruntime")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    session = ort.InferenceSession(str(onnx), options, providers=["CPUExecutionProvider"])
+    feed = {session.get_inputs()[0].name: x}
+    return lambda: session.run(None, feed)[0]
+
+
+def openvino(name: str, onnx: Path, x: np.ndarray, threads: int, library: Path) -> Inference:
+    ov = module("openvino")
+    core = ov.Core()
+    model = core.read_model(str(onnx))
+    model.reshape(list(x.shape))
+    settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"}
+    request = core.compile_model(model, "CPU", settings).create_infer_request()
+    tensor = ov.Tensor(x, shared_memory=True)
+    request.set_input_tensor(tensor)
+
+    def run() -> np.ndarray:
+        request.infer()
+        return request.get_output_tensor().data
+
+    return run
+
+
+def torch(name: str, onnx: Path, x: np.ndarray, threads: int, library: Path) -> Inference:
+    pytorch = module("torch")
+    pytorch.set_num_threads(threads)
+    model = peer_networks.build(name).to(memory_format=pytorch.channels_last)
+    data = pytorch.from_numpy(x).contiguous(memory_format=pytorch.channels_last)
+    with pytorch.no_grad():
+        frozen = pytorch.jit.optimize_for_inference(pytorch.jit.freeze(pytorch.jit.trace(model, data)))
+
+    def run() -> np.ndarray:
+        with pytorch.inference_mode():
+            return frozen(data).numpy()
+
+    return run
+
+
+def ncnn(name: str, onnx: Path, x: np.ndarray, threads: int, library: Path) -> Inference:
+    engine, converter = module("ncnn"), module("pnnx")
+    if len(x) != 1:
+        raise Unavailable("ncnn runs one image at a time")
+    pytorch = module("torch")
+    script = onnx.parent / f"{name}.pt"
+    param, weights = onnx.parent / f"{name}.ncnn.param", onnx.parent / f"{name}.ncnn.bin"
+    if not param.exists():
+        converter.export(peer_networks.build(name), str(script), pytorch.from_numpy(x), fp16=False)
+    net = engine.Net()
+    net.opt.num_threads = threads
+    net.opt.use_vulkan_compute = False
+    net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = net.opt.use_bf16_storage = False
+    net.load_param(str(param))
+    net.load_model(str(weights))
+    mat = engine.Mat(x[0])
+
+    def run() -> np.ndarray:
+        extractor = net.create_extractor()
+        extractor.input("in0", mat)
+        return np.array(extractor.extract("out0")[1])
+
+    return run
+
+
+ENGINES = {"konv": konv, "onnxruntime": onnxruntime, "openvino": openvino, "torch": torch, "ncnn": ncnn}
