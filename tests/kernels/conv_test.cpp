@@ -95,18 +95,23 @@ std::vector<float> run(const ConvKernel& kernel, const Problem& p, int gap, std:
   return result;
 }
 
-/// Winograd's transforms mix the pixels of a tile and multiply by up to 5: an error is measured by the tile's largest sum (Lavin and Gray, F(4x4,3x3)).
+bool named(const ConvKernel& kernel, const char* part) { return std::string(kernel.name).find(part) != std::string::npos; }
+
+/// Winograd's and Fourier's transforms mix the pixels of a tile, the former multiply them by up to 5: an error is measured by the tile's largest sum (Lavin
+/// and Gray, F(4x4,3x3)).
 std::vector<double> allowed_for(const ConvKernel& kernel, const Problem& p) {
-  if (std::string(kernel.name).find("winograd") == std::string::npos) return p.allowed;
+  if (!named(kernel, "winograd") && !named(kernel, "fft")) return p.allowed;
   return std::vector<double>(p.allowed.size(), 8 * *std::max_element(p.allowed.begin(), p.allowed.end()));
 }
 
-/// The shape, or for a kernel that takes 3x3 only, the 3x3 convolution most like it.
+/// The shape, or for a kernel that is choosy about windows, a convolution like it that it takes.
 ConvShape shape_for(const ConvKernel& kernel, ConvShape s) {
-  if (std::string(kernel.name).find("winograd") == std::string::npos) return s;
-  s.kernel_h = s.kernel_w = 3;
+  const bool winograd = named(kernel, "winograd"), fft = named(kernel, "fft");
+  if (!winograd && !fft) return s;
+  s.kernel_h = winograd ? 3 : 1 + (s.kernel_h * 5 + s.in_w) % 13;
+  s.kernel_w = winograd ? 3 : 1 + (s.kernel_w * 3 + s.in_h) % 13;
   s.stride_h = s.stride_w = s.dilation_h = s.dilation_w = s.groups = 1;
-  s.in_h = std::max<std::int64_t>(s.in_h, 3), s.in_w = std::max<std::int64_t>(s.in_w, 3);
+  s.in_h = std::max(s.in_h, s.kernel_h), s.in_w = std::max(s.in_w, s.kernel_w);
   s.in_channels += 7;
   return s;
 }

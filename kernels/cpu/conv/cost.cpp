@@ -74,6 +74,16 @@ double cost_winograd(const ConvShape& s, const Machine& m) {
          stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
 
+double cost_fft16(const ConvShape& s, const Machine& m) {
+  // Per 16x16 tile: 144 complex multiply-adds per pair of channels, and 25 transforms of 16 points, some 130 additions each, on either side.
+  const int block = lanes(m.isa);
+  const auto in = static_cast<double>(round_up(s.in_channels, block)), out = static_cast<double>(round_up(s.out_channels, block));
+  const auto tiles = static_cast<double>(s.batch * ceil_div(s.out_h(), 17 - s.kernel_h) * ceil_div(s.out_w(), 17 - s.kernel_w));
+  const double products = 4 * 144 * in * out / 0.7, transforms = 3300 * (in + out) / 0.5;
+  return 2 * tiles * products / m.flops + tiles * transforms / m.flops + stream_seconds(4 * 2 * 144 * in * out, m) +
+         stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) + kCallSeconds;
+}
+
 double cost_last_resort(const ConvShape& s, const Machine&) { return kNaiveSeconds * static_cast<double>(s.macs()) + kCallSeconds; }
 
 }  // namespace konv

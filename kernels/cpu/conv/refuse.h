@@ -59,6 +59,20 @@ const char* refuse_winograd(const ConvShape& s) {
   return refuse_winograd(s, isa);
 }
 
+/// Tiles of 16 pixels hold a kernel of up to 13 and give 4 pixels at least; small kernels gain nothing, which is the cost's to say.
+inline const char* refuse_fft16(const ConvShape& s, Isa isa) {
+  if (s.kernel_h > 13 || s.kernel_w > 13) return "kernel is larger than 13";
+  if (s.stride_h != 1 || s.stride_w != 1) return "stride is not 1";
+  if (s.dilation_h != 1 || s.dilation_w != 1) return "dilated";
+  if (s.groups > 1) return "grouped";
+  return refuse_blocked(s, isa);
+}
+
+template <Isa isa>
+const char* refuse_fft16(const ConvShape& s) {
+  return refuse_fft16(s, isa);
+}
+
 inline const char* refuse_depthwise_blocked(const ConvShape& s) {
   if (s.groups != s.in_channels || s.groups == 1) return "groups differ from input channels";
   if (s.out_channels != s.in_channels) return "several outputs per channel";
