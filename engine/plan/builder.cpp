@@ -304,6 +304,7 @@ Plan Builder::finish() {
   for (ValueId output : graph.outputs()) plan_.outputs.push_back(read(output));
   settle_views();
   insert_halo_fills();
+  share_slots(plan_);
   assign_offsets(plan_);
   for (const Step& step : plan_.steps) plan_.workspace_bytes = std::max(plan_.workspace_bytes, step.workspace);
   return std::move(plan_);
