@@ -1,12 +1,15 @@
 // The public face of the converter: files to Model, through the bytes of a .konv file, since libkonv's Graph is not exported.
 #include <algorithm>
 #include <filesystem>
+#include <span>
 
 #include <fmt/format.h>
 
 #include <konv/convert.hpp>
 
 #include "converter/import.h"
+#include "engine/base/aligned.h"
+#include "engine/format/file.h"
 #include "engine/format/format.h"
 #include "engine/graph/infer.h"
 
@@ -83,6 +86,20 @@ Model convert(const std::string& path, const ConvertOptions& options) {
   if (!options.mean.empty() || !options.std.empty()) set_preprocessing(graph, options);
   const std::vector<std::byte> bytes = format::serialize(graph);
   return Model::from_bytes(bytes, path);
+}
+
+void export_onnx(const Model& model, const std::string& path) {
+  const std::vector<std::byte> bytes = model.to_bytes();
+  const std::shared_ptr<std::byte> aligned = aligned_bytes(static_cast<std::int64_t>(bytes.size()));
+  std::copy(bytes.begin(), bytes.end(), aligned.get());
+  const std::string onnx = converter::export_onnx(format::load(aligned, bytes.size(), "the model"));
+  try {
+    format::NewFile file(path);
+    file.write(std::as_bytes(std::span(onnx.data(), onnx.size())));
+    file.commit();
+  } catch (const Error& e) {
+    throw Error(path + ": " + e.what());
+  }
 }
 
 std::vector<std::pair<std::string, std::string>> architectures() {

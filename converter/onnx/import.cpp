@@ -113,7 +113,6 @@ void add_node(Import& import, const onnx::NodeProto& proto) {
   const OperatorImporter& importer = *find_operator(proto.op_type());
   NodeReader node(import, proto);
   if (proto.output_size() == 0 || proto.output(0).empty()) node.fail("has no output");
-  if (import.values.contains(proto.output(0))) node.fail(fmt::format("produces '{}', which is there already", printable(proto.output(0))));
   if (proto.input_size() < importer.min_inputs || proto.input_size() > importer.max_inputs) {
     node.fail(fmt::format("has {} inputs; expected {} to {}", proto.input_size(), importer.min_inputs, importer.max_inputs));
   }
@@ -124,7 +123,8 @@ void add_node(Import& import, const onnx::NodeProto& proto) {
 Graph read_model(const std::string& path) {
   const onnx::ModelProto model = parse(map_file(path));
   const onnx::GraphProto& proto = model.graph();
-  Import import{.graph = {}, .opset = find_opset(model), .tensors = TensorReader(path), .values = {}, .read_names = {}, .problems = {}};
+  Import import{
+      .graph = {}, .opset = find_opset(model), .tensors = TensorReader(path), .values = {}, .read_names = {}, .problems = {}, .facts = {}};
   refuse_unknown_operators(proto);
   for (const onnx::NodeProto& node : proto.node()) import.read_names.insert(node.input().begin(), node.input().end());
   for (const onnx::ValueInfoProto& output : proto.output()) import.read_names.insert(output.name());

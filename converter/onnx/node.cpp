@@ -63,6 +63,12 @@ std::optional<Ints> NodeReader::integers(const char* name) {
   return Ints(found->ints().begin(), found->ints().end());
 }
 
+std::optional<std::vector<float>> NodeReader::reals(const char* name) {
+  const AttributeProto* found = typed(name, AttributeProto::FLOATS, "a list of floats");
+  if (!found) return {};
+  return std::vector<float>(found->floats().begin(), found->floats().end());
+}
+
 Tensor NodeReader::tensor(const onnx::TensorProto& proto) {
   try {
     return import_.tensors.read(proto);
@@ -121,8 +127,7 @@ ValueId NodeReader::int64_input(int i, const char* what) {
     if (tensor->dtype == DType::int64) return value;
     return graph().add_constant(graph().value(value).name + ".int64", make_i64(tensor->dims, to_i64(*tensor)));
   }
-  const std::vector<Fact> facts = infer(graph());
-  if (facts[static_cast<std::size_t>(value.index)].dtype == DType::int64) return value;
+  if (dtype(value) == DType::int64) return value;
   return emit(what, Cast{DType::int64}, {value});
 }
 
@@ -130,12 +135,17 @@ ValueId NodeReader::constant(const char* what, const Ints& values) {
   return graph().add_constant(name_ + "." + what, make_i64({static_cast<std::int64_t>(values.size())}, values));
 }
 
+ValueId NodeReader::constant(const char* what, Tensor tensor) { return graph().add_constant(name_ + "." + what, std::move(tensor)); }
+
+const Fact& NodeReader::fact(ValueId value) {
+  if (static_cast<std::size_t>(value.index) >= import_.facts.size()) extend(graph(), import_.facts);
+  return import_.facts[static_cast<std::size_t>(value.index)];
+}
+
 std::int64_t NodeReader::rank(ValueId value, const char* what) {
-  if (const Tensor* tensor = graph().constant(value)) return static_cast<std::int64_t>(tensor->dims.size());
-  const std::vector<Fact> facts = infer(graph());
-  const Fact& fact = facts[static_cast<std::size_t>(value.index)];
-  if (!fact.shape) fail(fmt::format("the number of dimensions of {} is unknown; expected a model whose inputs have shapes", what));
-  return static_cast<std::int64_t>(fact.shape->size());
+  const std::optional<Shape>& shape = fact(value).shape;
+  if (!shape) fail(fmt::format("the number of dimensions of {} is unknown; expected a model whose inputs have shapes", what));
+  return static_cast<std::int64_t>(shape->size());
 }
 
 // The result.
@@ -154,16 +164,18 @@ ValueId NodeReader::emit(const char* suffix, Op op, std::vector<ValueId> inputs)
   return graph().add(fmt::format("{}.{}", name_, suffix), std::move(op), std::move(inputs));
 }
 
-void NodeReader::finish(Op op, std::vector<ValueId> inputs) {
+void NodeReader::finish_output(int i, Op op, std::vector<ValueId> inputs) {
   while (!inputs.empty() && !inputs.back()) inputs.pop_back();
-  const std::string& result = proto_.output(0);
+  const std::string& result = proto_.output(i);
+  if (import_.values.contains(result)) fail(fmt::format("produces '{}', which is there already", printable(result)));
   const ValueId value = graph().add_value(result);
-  graph().add_node(Node{name_, std::move(op), std::move(inputs), {value}});
+  graph().add_node(Node{i == 0 ? name_ : fmt::format("{}.{}", name_, i), std::move(op), std::move(inputs), {value}});
   import_.values.emplace(result, value);
 }
 
 void NodeReader::finish_constant(Tensor tensor) {
   const std::string& result = proto_.output(0);
+  if (import_.values.contains(result)) fail(fmt::format("produces '{}', which is there already", printable(result)));
   import_.values.emplace(result, graph().add_constant(result, std::move(tensor)));
 }
 

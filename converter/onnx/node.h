@@ -12,7 +12,7 @@
 #include <onnx/onnx_pb.h>
 
 #include "converter/onnx/tensor.h"
-#include "engine/graph/graph.h"
+#include "engine/graph/infer.h"
 
 namespace konv::converter {
 
@@ -24,6 +24,7 @@ struct Import {
   std::unordered_map<std::string, ValueId> values;  ///< by ONNX name
   std::unordered_set<std::string> read_names;       ///< values that some node or the graph's outputs read
   std::vector<std::string> problems;                ///< unknown attributes, thrown all together at the end
+  std::vector<Fact> facts;                          ///< of the values there are, as extend() knows them
 };
 
 /// Methods throw konv::Error naming the node. Attributes nobody asked for are reported by check_attributes().
@@ -41,6 +42,7 @@ class NodeReader {
   float real(const char* attribute, float fallback);
   std::string text(const char* attribute, const char* fallback);
   std::optional<Ints> integers(const char* attribute);
+  std::optional<std::vector<float>> reals(const char* attribute);
   const onnx::AttributeProto* attribute(const char* name);
   /// Known, and without influence on the result.
   void ignore(const char* attribute) { asked_.insert(attribute); }
@@ -57,16 +59,23 @@ class NodeReader {
   float constant_real(int i, const char* what);
   /// The input as int64: int32 constants are widened, int32 values get a Cast.
   ValueId int64_input(int i, const char* what);
-  /// A new int64 constant named "<node>.<what>".
+  /// A new constant named "<node>.<what>".
   ValueId constant(const char* what, const Ints& values);
-  std::int64_t rank(ValueId value, const char* what);  ///< from shape inference
+  ValueId constant(const char* what, Tensor tensor);
+  /// What shape inference knows about a value so far.
+  const Fact& fact(ValueId value);
+  DType dtype(ValueId value) { return fact(value).dtype; }
+  std::int64_t rank(ValueId value, const char* what);
 
   // The result.
+  int output_count() const { return proto_.output_size(); }
   bool output_read(int output) const;
   /// Fails when somebody reads an output behind the first.
   void only_first_output(const char* others);
   ValueId emit(const char* suffix, Op op, std::vector<ValueId> inputs);  ///< a helper node in front of the result
-  void finish(Op op, std::vector<ValueId> inputs);
+  void finish(Op op, std::vector<ValueId> inputs) { finish_output(0, std::move(op), std::move(inputs)); }
+  /// The node behind output `i`, which must be there; those behind the first are named after it.
+  void finish_output(int i, Op op, std::vector<ValueId> inputs);
   void finish_constant(Tensor tensor);
 
   [[noreturn]] void fail(const std::string& fact) const;

@@ -28,29 +28,71 @@ void finish_global_pool(NodeReader& node, ReduceKind kind) {
   node.finish(reduce, {input});
 }
 
-/// `input_since`: the opset in which the axes became an input.
+}  // namespace
+
 void finish_reduce(NodeReader& node, ReduceKind kind, std::int64_t input_since) {
   const ValueId input = node.input(0, "input");
   Reduce reduce{kind, {}, node.flag("keepdims", true)};
-  bool nothing_is_everything = true;
   if (node.opset() < input_since) {
     if (node.has(1))
       node.fail(fmt::format("has axes as input, as from opset {}; expected an attribute in opset {}", input_since, node.opset()));
     reduce.axes = node.integers("axes").value_or(Ints{});
-  } else {
-    if (node.has(1)) reduce.axes = node.constant_integers(1, "axes");
-    nothing_is_everything = !node.flag("noop_with_empty_axes", false);
+    return node.finish(reduce, {input});
   }
-  if (reduce.axes.empty() && !nothing_is_everything) return node.finish(Identity{}, {input});
+  reduce.none_is_none = node.flag("noop_with_empty_axes", false);
+  if (node.has(1) && !node.graph().constant(node.input(1, "axes"))) return node.finish(reduce, {input, node.int64_input(1, "axes")});
+  if (node.has(1)) reduce.axes = node.constant_integers(1, "axes");
   node.finish(reduce, {input});
 }
 
-}  // namespace
+/// The first of one element, as an index.
+void import_arg_max(NodeReader& node) {
+  TopK top{node.integer("axis", 0), true, node.flag("select_last_index", false), TopKPart::indices};
+  const bool keep = node.flag("keepdims", true);
+  const std::vector<ValueId> inputs = {node.input(0, "input"), node.constant("k", Ints{1})};
+  if (keep) return node.finish(top, inputs);
+  node.finish(Squeeze{{top.axis}}, {node.emit("kept", top, inputs)});
+}
+
+/// Values and indices, one node for each that is read. Sorted, whether that is asked for or not.
+void import_top_k(NodeReader& node) {
+  const ValueId input = node.input(TopK::kInput, "input");
+  ValueId k;
+  if (node.opset() < 10) {
+    if (!node.attribute("k")) node.fail("has no k");
+    k = node.constant("k", Ints{node.integer("k", 1)});
+  } else {
+    k = node.int64_input(TopK::kK, "k");
+  }
+  TopK top{node.integer("axis", -1)};
+  if (node.opset() >= 11) {
+    top.largest = node.flag("largest", true);
+    node.ignore("sorted");
+  }
+  if (node.output_read(1)) {
+    TopK indices = top;
+    indices.part = TopKPart::indices;
+    node.finish_output(1, indices, {input, k});
+  }
+  node.finish(top, {input, k});
+}
 
 void import_max_pool(NodeReader& node) {
-  node.ignore("storage_order");  // of the indices
-  node.only_first_output("indices");
-  node.finish(read_pool(node, PoolKind::max), {node.input(0, "input")});
+  const Pool pool = read_pool(node, PoolKind::max);
+  const bool column_major = node.flag("storage_order", false);
+  if (node.output_read(1)) {
+    Pool indices = pool;
+    indices.kind = PoolKind::max_index;
+    indices.column_major = column_major;
+    node.finish_output(1, indices, {node.input(0, "input")});
+  }
+  node.finish(pool, {node.input(0, "input")});
+}
+
+void import_lp_pool(NodeReader& node) {
+  Pool pool = read_pool(node, PoolKind::lp);
+  pool.order = node.integer("p", 2);
+  node.finish(pool, {node.input(0, "input")});
 }
 
 void import_average_pool(NodeReader& node) {
@@ -61,9 +103,5 @@ void import_average_pool(NodeReader& node) {
 
 void import_global_average_pool(NodeReader& node) { finish_global_pool(node, ReduceKind::mean); }
 void import_global_max_pool(NodeReader& node) { finish_global_pool(node, ReduceKind::max); }
-void import_reduce_mean(NodeReader& node) { finish_reduce(node, ReduceKind::mean, 18); }
-void import_reduce_sum(NodeReader& node) { finish_reduce(node, ReduceKind::sum, 13); }
-void import_reduce_max(NodeReader& node) { finish_reduce(node, ReduceKind::max, 18); }
-void import_reduce_min(NodeReader& node) { finish_reduce(node, ReduceKind::min, 18); }
 
 }  // namespace konv::converter

@@ -1,7 +1,6 @@
 // Operators that move elements, and the arithmetic on sizes around them.
 
 #include <algorithm>
-#include <set>
 
 #include <fmt/format.h>
 
@@ -12,27 +11,17 @@
 namespace konv::converter {
 namespace {
 
-/// Axes as an attribute or, from opset 13 on, as a constant input.
-std::optional<Ints> read_axes(NodeReader& node) {
-  if (node.opset() < 13) return node.integers("axes");
-  if (!node.has(1)) return {};
-  return node.constant_integers(1, "axes");
-}
+/// Axes as an attribute or, from opset 13 on, as an input: constant ones become an attribute, too.
+struct Axes {
+  std::optional<Ints> listed;
+  ValueId input;
+};
 
-/// Pads per listed axis to pads of all dimensions.
-Ints spread_pads(NodeReader& node, const Ints& pads, const Ints& axes, std::int64_t rank) {
-  const std::size_t count = axes.size();
-  if (pads.size() != 2 * count) node.fail(fmt::format("has {} pads for {} axes; expected two per axis", pads.size(), count));
-  Ints all(static_cast<std::size_t>(2 * rank), 0);
-  std::set<std::int64_t> seen;
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::int64_t axis = axes[i] < 0 ? axes[i] + rank : axes[i];
-    if (axis < 0 || axis >= rank) node.fail(fmt::format("pads axis {} of {} dimensions", axes[i], rank));
-    if (!seen.insert(axis).second) node.fail(fmt::format("pads axis {} twice", axes[i]));
-    all[static_cast<std::size_t>(axis)] = pads[i];
-    all[static_cast<std::size_t>(axis + rank)] = pads[i + count];
-  }
-  return all;
+Axes read_axes(NodeReader& node) {
+  if (node.opset() < 13) return {node.integers("axes"), {}};
+  if (!node.has(1)) return {};
+  if (node.graph().constant(node.input(1, "axes"))) return {node.constant_integers(1, "axes"), {}};
+  return {Ints{}, node.int64_input(1, "axes")};
 }
 
 Tensor scalar_f32(float value) { return make_f32({}, {&value, 1}); }
@@ -54,25 +43,29 @@ void import_pad(NodeReader& node) {
     pad.mode = PadMode::reflect;
   else if (mode == "edge")
     pad.mode = PadMode::edge;
+  else if (mode == "wrap")
+    pad.mode = PadMode::wrap;
   else if (mode != "constant")
-    node.fail(fmt::format("mode is '{}'; expected constant, reflect or edge", printable(mode)));
+    node.fail(fmt::format("mode is '{}'; expected constant, reflect, edge or wrap", printable(mode)));
 
-  ValueId pads;
+  ValueId pads, value, axes;
   if (node.opset() < 11) {
     const std::optional<Ints> given = node.integers("pads");
     if (!given) node.fail("has no pads");
     pads = node.constant("pads", *given);
     pad.value = node.real("value", 0);
   } else {
-    if (node.has(2)) pad.value = node.constant_real(2, "constant_value");
-    if (node.has(3)) {
-      const Ints given = node.constant_integers(1, "pads");
-      pads = node.constant("pads", spread_pads(node, given, node.constant_integers(3, "axes"), node.rank(input, "its input")));
+    pads = node.int64_input(1, "pads");
+    if (node.has(3)) axes = node.int64_input(3, "axes");
+    // A float32 constant is an attribute; another value is read when the network runs.
+    const bool constant = node.has(2) && node.graph().constant(node.input(2, "constant_value"));
+    if (constant && node.dtype(node.input(2, "constant_value")) == DType::float32) {
+      pad.value = node.constant_real(2, "constant_value");
     } else {
-      pads = node.int64_input(1, "pads");
+      value = node.optional_input(2, "constant_value");
     }
   }
-  node.finish(pad, {input, pads});
+  node.finish(pad, {input, pads, value, axes});
 }
 
 void import_slice(NodeReader& node) {
@@ -96,12 +89,15 @@ void import_reshape(NodeReader& node) {
 
 void import_transpose(NodeReader& node) { node.finish(Transpose{node.integers("perm").value_or(Ints{})}, {node.input(0, "data")}); }
 
-void import_squeeze(NodeReader& node) { node.finish(Squeeze{read_axes(node).value_or(Ints{})}, {node.input(0, "data")}); }
+void import_squeeze(NodeReader& node) {
+  const Axes axes = read_axes(node);
+  node.finish(Squeeze{axes.listed.value_or(Ints{})}, {node.input(0, "data"), axes.input});
+}
 
 void import_unsqueeze(NodeReader& node) {
-  const std::optional<Ints> axes = read_axes(node);
-  if (!axes) node.fail("has no axes");
-  node.finish(Unsqueeze{*axes}, {node.input(0, "data")});
+  const Axes axes = read_axes(node);
+  if (!axes.listed) node.fail("has no axes");
+  node.finish(Unsqueeze{*axes.listed}, {node.input(0, "data"), axes.input});
 }
 
 void import_constant(NodeReader& node) {
@@ -143,6 +139,89 @@ void import_constant_of_shape(NodeReader& node) {
 
 void import_expand(NodeReader& node) {
   node.finish(Expand{}, {node.input(Expand::kInput, "data"), node.int64_input(Expand::kShape, "shape")});
+}
+
+namespace {
+
+/// Where the parts of a Split begin, and where the last one ends, as int64 values that Slice reads: from the sizes given, or from equal shares (the last
+/// one may be smaller).
+std::vector<ValueId> split_points(NodeReader& node, ValueId input, std::int64_t axis) {
+  const int parts = node.output_count();
+  const auto point = [&](std::int64_t at) { return node.constant("at", Ints{at}); };
+  std::optional<Ints> sizes;
+  if (node.opset() < 13) sizes = node.integers("split");
+  if (node.opset() >= 13 && node.has(1) && node.graph().constant(node.input(1, "split"))) sizes = node.constant_integers(1, "split");
+  if (sizes && std::ssize(*sizes) != parts) node.fail(fmt::format("{} sizes for {} outputs; expected one for each", sizes->size(), parts));
+  std::vector<ValueId> points = {point(0)};
+  if (sizes) {
+    std::int64_t at = 0;
+    for (const std::int64_t size : *sizes) points.push_back(point(at += size));
+    return points;
+  }
+  if (node.opset() >= 13 && node.has(1)) {  // known when the network runs
+    const ValueId given = node.int64_input(1, "split");
+    for (std::int64_t i = 0; i < parts; ++i) {
+      points.push_back(node.emit("end", Binary{BinaryKind::add, {}}, {points.back(), node.emit("size", Gather{0}, {given, point(i)})}));
+    }
+    return points;
+  }
+  if (node.opset() >= 18) {
+    const std::int64_t wanted = node.integer("num_outputs", parts);
+    if (wanted != parts) node.fail(fmt::format("num_outputs is {} for {} outputs; expected them to agree", wanted, parts));
+  }
+  const std::optional<Shape>& shape = node.fact(input).shape;
+  const Dim size = shape ? (*shape)[static_cast<std::size_t>(axis)] : Dim();
+  if (size.known()) {
+    const std::int64_t share = (size.value() + parts - 1) / parts;
+    for (std::int64_t i = 1; i <= parts; ++i) points.push_back(point(std::min(i * share, size.value())));
+    return points;
+  }
+  const ValueId whole = node.emit("size", ShapeOf{axis, axis + 1}, {input});
+  const ValueId more = node.emit("more", Binary{BinaryKind::add, {}}, {whole, point(parts - 1)});
+  const ValueId share = node.emit("share", Binary{BinaryKind::div, {}}, {more, point(parts)});
+  for (std::int64_t i = 1; i <= parts; ++i) points.push_back(node.emit("end", Binary{BinaryKind::mul, {}}, {share, point(i)}));
+  return points;
+}
+
+DepthOrder depth_order(NodeReader& node, const char* fallback) {
+  const std::string mode = node.text("mode", fallback);
+  if (mode != "DCR" && mode != "CRD") node.fail(fmt::format("mode is '{}'; expected DCR or CRD", printable(mode)));
+  return mode == "DCR" ? DepthOrder::dcr : DepthOrder::crd;
+}
+
+std::int64_t block_size(NodeReader& node) {
+  if (!node.attribute("blocksize")) node.fail("has no blocksize");
+  return node.integer("blocksize", 1);
+}
+
+}  // namespace
+
+/// One Slice per output.
+void import_split(NodeReader& node) {
+  const ValueId input = node.input(0, "input");
+  const std::int64_t axis = normalize_axis(node.name(), node.integer("axis", 0), node.rank(input, "its input"));
+  const ValueId axes = node.constant("axis", Ints{axis});
+  const std::vector<ValueId> points = split_points(node, input, axis);
+  for (int i = 0; i < node.output_count(); ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    if (node.output_read(i) || i == 0) node.finish_output(i, Slice{}, {input, points[at], points[at + 1], axes});
+  }
+}
+
+void import_tile(NodeReader& node) {
+  node.finish(Tile{}, {node.input(Tile::kInput, "input"), node.int64_input(Tile::kRepeats, "repeats")});
+}
+
+void import_depth_to_space(NodeReader& node) {
+  node.finish(DepthToSpace{block_size(node), depth_order(node, "DCR")}, {node.input(0, "input")});
+}
+
+void import_space_to_depth(NodeReader& node) {
+  node.finish(SpaceToDepth{block_size(node), depth_order(node, "DCR")}, {node.input(0, "input")});
+}
+
+void import_range(NodeReader& node) {
+  node.finish(Arange{}, {node.input(Arange::kStart, "start"), node.input(Arange::kLimit, "limit"), node.input(Arange::kDelta, "delta")});
 }
 
 }  // namespace konv::converter

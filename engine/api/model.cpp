@@ -64,6 +64,8 @@ Model Model::from_bytes(std::span<const std::byte> bytes, const std::string& nam
 
 void Model::save(const std::string& path) const { format::save(impl_->graph(), path); }
 
+std::vector<std::byte> Model::to_bytes() const { return format::serialize(impl_->graph()); }
+
 std::vector<TensorInfo> Model::inputs() const {
   std::vector<TensorInfo> infos;
   for (ValueId id : impl_->graph().inputs()) infos.push_back(api::info_of(impl_->graph(), id));

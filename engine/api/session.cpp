@@ -85,8 +85,14 @@ struct Session::Impl {
   SessionOptions options;
   Machine machine;
   std::string device = "cpu", isa;
-  std::map<std::vector<Dims>, std::unique_ptr<Prepared>> prepared;
-  std::vector<Dims> shapes;  // of the current run, kept to reuse its memory
+  /// Shapes of the inputs, and the bytes of those that decide shapes.
+  struct Key {
+    std::vector<Dims> shapes;
+    std::vector<std::vector<std::byte>> shape_values;
+    friend auto operator<=>(const Key&, const Key&) = default;
+  };
+  std::map<Key, std::unique_ptr<Prepared>> prepared;
+  Key key;  // of the current run, kept to reuse its memory
   std::vector<const void*> data;
   Prepared* last = nullptr;
 
@@ -109,6 +115,7 @@ std::size_t Session::Impl::input_index(const InputTensor& input, std::size_t pos
 
 void Session::Impl::take_inputs(std::span<const InputTensor> inputs) {
   const std::vector<ValueId>& ids = graph().inputs();
+  std::vector<Dims>& shapes = key.shapes;
   shapes.resize(ids.size());
   data.assign(ids.size(), nullptr);
   for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -119,9 +126,11 @@ void Session::Impl::take_inputs(std::span<const InputTensor> inputs) {
     if (input.type != api::to_type(value.dtype)) {
       throw Error(fmt::format("input '{}': is {}; expected {}", value.name, type_name(input.type), name(value.dtype)));
     }
-    if (!input.data) throw Error(fmt::format("input '{}': has no data; expected a tensor of {}", value.name, sizes(input.shape)));
+    static constexpr std::byte kNothing{};
+    const bool empty = std::find(input.shape.begin(), input.shape.end(), 0) != input.shape.end();
+    if (!input.data && !empty) throw Error(fmt::format("input '{}': has no data; expected a tensor of {}", value.name, sizes(input.shape)));
     shapes[index].assign(input.shape.begin(), input.shape.end());
-    data[index] = input.data;
+    data[index] = empty ? &kNothing : input.data;
   }
   for (std::size_t i = 0; i < ids.size(); ++i) {
     if (!data[i])
@@ -131,11 +140,24 @@ void Session::Impl::take_inputs(std::span<const InputTensor> inputs) {
 }
 
 Prepared& Session::Impl::prepare() {
-  const auto found = prepared.find(shapes);
+  const std::vector<std::size_t>& deciding = network->shape_inputs();
+  key.shape_values.resize(deciding.size());
+  for (std::size_t i = 0; i < deciding.size(); ++i) {
+    const Value& value = graph().value(graph().inputs()[deciding[i]]);
+    const auto* bytes = static_cast<const std::byte*>(data[deciding[i]]);
+    key.shape_values[i].assign(bytes, bytes + storage_bytes(value.dtype, element_count(key.shapes[deciding[i]])));
+  }
+  const auto found = prepared.find(key);
   if (found != prepared.end()) return *found->second;
+  std::vector<Tensor> shape_values;
+  for (std::size_t i = 0; i < deciding.size(); ++i) {
+    MutableTensor tensor(graph().value(graph().inputs()[deciding[i]]).dtype, key.shapes[deciding[i]]);
+    std::copy(key.shape_values[i].begin(), key.shape_values[i].end(), tensor.bytes.get());
+    shape_values.push_back(tensor);
+  }
   const plan::Options plan_options{.memory_limit = options.memory_limit, .threads = runtime->pool.threads()};
-  auto made = std::make_unique<Prepared>(network->executable(shapes, machine, plan_options), runtime->pool.threads());
-  return *(prepared[shapes] = std::move(made));
+  auto made = std::make_unique<Prepared>(network->executable(key.shapes, machine, plan_options, shape_values), runtime->pool.threads());
+  return *(prepared[key] = std::move(made));
 }
 
 Session::Session(const Model& model, const SessionOptions& options) : Session(model, Runtime(), options) {}

@@ -15,6 +15,12 @@ std::span<const char* const> enum_names(BinaryKind);
 std::span<const char* const> enum_names(PoolKind);
 std::span<const char* const> enum_names(ReduceKind);
 std::span<const char* const> enum_names(PadMode);
+std::span<const char* const> enum_names(TopKPart);
+std::span<const char* const> enum_names(DepthOrder);
+std::span<const char* const> enum_names(ResizeMode);
+std::span<const char* const> enum_names(ResizeCoordinates);
+std::span<const char* const> enum_names(ResizeRounding);
+std::span<const char* const> enum_names(ResizePolicy);
 std::span<const char* const> enum_names(DType);
 
 namespace fields {
@@ -70,16 +76,55 @@ void describe(T& op, V&& visit) {
   } else if constexpr (like<T, Softmax>) {
     visit("axis", op.axis);
     visit("flatten", op.flatten);
+    visit("log", op.log);
+  } else if constexpr (like<T, LayerNorm>) {
+    visit("axis", op.axis);
+    visit("epsilon", op.epsilon);
+  } else if constexpr (like<T, InstanceNorm>) {
+    visit("epsilon", op.epsilon);
+  } else if constexpr (like<T, Lrn>) {
+    visit("size", op.size);
+    visit("alpha", op.alpha);
+    visit("beta", op.beta);
+    visit("bias", op.bias);
   } else if constexpr (like<T, Pool>) {
     visit("kind", op.kind);
     visit("kernel", op.kernel);
     fields::window(op.window, visit);
     visit("ceil_mode", op.ceil_mode);
     visit("count_include_pad", op.count_include_pad);
+    visit("order", op.order);
+    visit("column_major", op.column_major);
   } else if constexpr (like<T, Reduce>) {
     visit("kind", op.kind);
     visit("axes", op.axes);
     visit("keep_dims", op.keep_dims);
+    visit("none_is_none", op.none_is_none);
+  } else if constexpr (like<T, TopK>) {
+    visit("axis", op.axis);
+    visit("largest", op.largest);
+    visit("last_first", op.last_first);
+    visit("part", op.part);
+  } else if constexpr (like<T, DepthToSpace> || like<T, SpaceToDepth>) {
+    visit("block", op.block);
+    visit("order", op.order);
+  } else if constexpr (like<T, Resize>) {
+    visit("mode", op.mode);
+    visit("coordinates", op.coordinates);
+    visit("rounding", op.rounding);
+    visit("policy", op.policy);
+    visit("cubic_a", op.cubic_a);
+    visit("exclude_outside", op.exclude_outside);
+    visit("antialias", op.antialias);
+    visit("extrapolation", op.extrapolation);
+    visit("axes", op.axes);
+  } else if constexpr (like<T, Quantize> || like<T, Dequantize>) {
+    visit("axis", op.axis);
+    visit("block", op.block);
+    visit("to", op.to);
+  } else if constexpr (like<T, ConvInteger>) {
+    fields::window(op.window, visit);
+    visit("groups", op.groups);
   } else if constexpr (like<T, Concat> || like<T, Flatten> || like<T, Gather>) {
     visit("axis", op.axis);
   } else if constexpr (like<T, Pad>) {
@@ -100,7 +145,9 @@ void describe(T& op, V&& visit) {
     visit("dtype", op.dtype);
     visit("value", op.value);
   } else {
-    static_assert(like<T, MatMul> || like<T, Slice> || like<T, Identity> || like<T, Expand>, "an operator without a list of fields");
+    static_assert(like<T, MatMul> || like<T, Where> || like<T, Slice> || like<T, Identity> || like<T, Expand> || like<T, Tile> ||
+                      like<T, Arange> || like<T, MatMulInteger>,
+                  "an operator without a list of fields");
   }
 }
 

@@ -26,7 +26,7 @@ void bind(const Value& input, const Dims& given, Symbols& symbols) {
   };
   if (given.size() != declared.size()) refuse();
   for (std::size_t i = 0; i < given.size(); ++i) {
-    if (given[i] < 1) throw Error(fmt::format("{}: shape {} given; expected sizes from 1", input_label(input), to_string(given)));
+    if (given[i] < 0) throw Error(fmt::format("{}: shape {} given; expected sizes from 0", input_label(input), to_string(given)));
     if (declared[i].known() && declared[i].value() != given[i]) refuse();
     if (declared[i].known() || declared[i].symbol().empty()) continue;
     const auto [bound, fresh] = symbols.emplace(declared[i].symbol(), given[i]);
@@ -36,6 +36,8 @@ void bind(const Value& input, const Dims& given, Symbols& symbols) {
     }
   }
 }
+
+Fact constant_fact(const Tensor& tensor);
 
 Shape bound_shape(const Shape& declared, const Dims* given, const Symbols& symbols) {
   if (given) return to_shape(*given);
@@ -48,7 +50,8 @@ Shape bound_shape(const Shape& declared, const Dims* given, const Symbols& symbo
   return shape;
 }
 
-void infer_inputs(const Graph& graph, const std::map<ValueId, Dims>& given, std::vector<Fact>& facts) {
+void infer_inputs(const Graph& graph, const std::map<ValueId, Dims>& given, const std::map<ValueId, Tensor>& values,
+                  std::vector<Fact>& facts) {
   Symbols symbols;
   for (const ValueId id : graph.inputs()) {
     const Value& value = graph.value(id);
@@ -64,16 +67,42 @@ void infer_inputs(const Graph& graph, const std::map<ValueId, Dims>& given, std:
     const Value& value = graph.value(id);
     const auto found = given.find(id);
     facts[static_cast<std::size_t>(id.index)] = {
-        value.dtype, bound_shape(*value.shape, found == given.end() ? nullptr : &found->second, symbols), {}};
+        value.dtype, bound_shape(*value.shape, found == given.end() ? nullptr : &found->second, symbols), {}, {}};
+    const auto elements = values.find(id);
+    if (elements != values.end()) facts[static_cast<std::size_t>(id.index)] = constant_fact(elements->second);
   }
 }
 
 Fact constant_fact(const Tensor& tensor) {
-  Fact fact{tensor.dtype, to_shape(tensor.dims), {}};
-  if (is_float(tensor.dtype) || tensor.dims.size() > 1 || tensor.count() > static_cast<std::int64_t>(kMostInts)) return fact;
-  const std::vector<std::int64_t> values = to_i64(tensor);
-  fact.ints.emplace(values.begin(), values.end());
+  Fact fact{tensor.dtype, to_shape(tensor.dims), {}, {}};
+  const bool real = is_float(tensor.dtype);
+  const std::size_t most = real ? kMostReals : kMostInts;
+  if (tensor.dims.size() > 1 || bits(tensor.dtype) < 8 || tensor.count() > static_cast<std::int64_t>(most)) return fact;
+  if (real) {
+    fact.reals = to_f64(tensor);
+  } else {
+    const std::vector<std::int64_t> values = to_i64(tensor);
+    fact.ints.emplace(values.begin(), values.end());
+  }
   return fact;
+}
+
+/// Input slots whose elements, not just sizes, shape inference reads.
+bool is_shape_slot(const Op& op, std::size_t slot) {
+  const auto at_least = [&](int first) { return static_cast<int>(slot) >= first; };
+  return std::visit(
+      [&]<class T>(const T&) {
+        if constexpr (std::is_same_v<T, Reshape>) return at_least(T::kShape);
+        if constexpr (std::is_same_v<T, Expand>) return at_least(T::kShape);
+        if constexpr (std::is_same_v<T, Slice>) return at_least(T::kStarts);
+        if constexpr (std::is_same_v<T, Pad>) return static_cast<int>(slot) == T::kPads || at_least(T::kAxes);
+        if constexpr (std::is_same_v<T, Tile>) return at_least(T::kRepeats);
+        if constexpr (std::is_same_v<T, TopK>) return at_least(T::kK);
+        if constexpr (std::is_same_v<T, Resize>) return at_least(T::kRoi);
+        if constexpr (std::is_same_v<T, Reduce> || std::is_same_v<T, Squeeze> || std::is_same_v<T, Unsqueeze>) return at_least(T::kAxes);
+        return std::is_same_v<T, ConstantOfShape> || std::is_same_v<T, Arange>;
+      },
+      op);
 }
 
 /// Sizes that no tensor has, ranks that no kernel takes.
@@ -103,7 +132,27 @@ Fact infer_node(const Graph& graph, const Node& node, const std::vector<Fact>& f
 
 }  // namespace
 
-std::vector<Fact> infer(const Graph& graph, const std::map<ValueId, Dims>& input_shapes) {
+std::vector<ValueId> shape_inputs(const Graph& graph) {
+  std::vector<bool> decides(static_cast<std::size_t>(graph.value_count()));
+  const std::vector<NodeId> order = graph.nodes();
+  for (auto id = order.rbegin(); id != order.rend(); ++id) {
+    const Node& node = graph.node(*id);
+    const bool needed = decides[static_cast<std::size_t>(node.output().index)];
+    for (std::size_t slot = 0; slot < node.inputs.size(); ++slot) {
+      const bool by_value = needed && !std::holds_alternative<ShapeOf>(node.op);  // ShapeOf reads sizes only
+      if (node.inputs[slot] && (by_value || is_shape_slot(node.op, slot)))
+        decides[static_cast<std::size_t>(node.inputs[slot].index)] = true;
+    }
+  }
+  std::vector<ValueId> inputs;
+  for (const ValueId id : graph.inputs()) {
+    const std::optional<Shape>& shape = graph.value(id).shape;
+    if (decides[static_cast<std::size_t>(id.index)] && shape && shape->size() <= 1) inputs.push_back(id);
+  }
+  return inputs;
+}
+
+std::vector<Fact> infer(const Graph& graph, const std::map<ValueId, Dims>& input_shapes, const std::map<ValueId, Tensor>& input_values) {
   std::vector<Fact> facts(static_cast<std::size_t>(graph.value_count()));
   std::size_t ints = 0;
   const auto record = [&](ValueId id, Fact fact) {
@@ -114,7 +163,7 @@ std::vector<Fact> infer(const Graph& graph, const std::map<ValueId, Dims>& input
   for (int i = 0; i < graph.value_count(); ++i) {
     if (const Tensor* constant = graph.constant(ValueId{i})) record(ValueId{i}, constant_fact(*constant));
   }
-  infer_inputs(graph, input_shapes, facts);
+  infer_inputs(graph, input_shapes, input_values, facts);
   for (const NodeId id : graph.nodes()) {
     const Node& node = graph.node(id);
     Fact fact = infer_node(graph, node, facts);
@@ -123,6 +172,22 @@ std::vector<Fact> infer(const Graph& graph, const std::map<ValueId, Dims>& input
     record(node.output(), std::move(fact));
   }
   return facts;
+}
+
+void extend(const Graph& graph, std::vector<Fact>& facts) {
+  const std::size_t known = facts.size();
+  facts.resize(static_cast<std::size_t>(graph.value_count()));
+  for (std::size_t v = known; v < facts.size(); ++v) {
+    const ValueId id{static_cast<std::int32_t>(v)};
+    const Value& value = graph.value(id);
+    if (value.constant) {
+      facts[v] = constant_fact(*value.constant);
+    } else if (const NodeId producer = graph.producer(id)) {
+      facts[v] = infer_node(graph, graph.node(producer), facts);
+    } else {
+      facts[v] = {value.dtype, value.shape, {}, {}};
+    }
+  }
 }
 
 void infer_shapes(Graph& graph) {

@@ -13,13 +13,23 @@ namespace konv {
 /// What is known about a value.
 struct Fact {
   DType dtype = DType::float32;
-  std::optional<Shape> shape;            ///< absent only when even the rank is unknown
-  std::optional<std::vector<Dim>> ints;  ///< elements of an integer tensor of rank <= 1 (shape arithmetic), at most 4096
+  std::optional<Shape> shape;                     ///< absent only when even the rank is unknown
+  std::optional<std::vector<Dim>> ints;           ///< elements of an integer tensor of rank <= 1 (shape arithmetic), at most 4096
+  std::optional<std::vector<double>> reals = {};  ///< elements of a float tensor of rank <= 1 (scales of Resize and the like), at most 64
 };
 
 /// Facts by ValueId::index. Throws konv::Error naming the node whose inputs do not fit.
-/// `input_shapes` replaces the declared shapes of graph inputs (must agree with their known sizes, and symbols must bind consistently).
-std::vector<Fact> infer(const Graph& graph, const std::map<ValueId, Dims>& input_shapes = {});
+/// `input_shapes` replaces the declared shapes of graph inputs (must agree with their known sizes, and symbols must bind consistently);
+/// `input_values` are the elements of those inputs that shapes depend on.
+std::vector<Fact> infer(const Graph& graph, const std::map<ValueId, Dims>& input_shapes = {},
+                        const std::map<ValueId, Tensor>& input_values = {});
+
+/// Graph inputs whose elements decide shapes (Reshape's second operand and the like, also by way of arithmetic), in the graph's order: a plan holds for
+/// one value of theirs.
+std::vector<ValueId> shape_inputs(const Graph& graph);
+
+/// For a graph under construction, node by node in topological order: appends the facts of the values that came since `facts` was filled last.
+void extend(const Graph& graph, std::vector<Fact>& facts);
 
 /// infer(graph) written into the values.
 void infer_shapes(Graph& graph);
@@ -47,6 +57,19 @@ std::int64_t normalize_axis(const std::string& node, std::int64_t axis, std::int
 
 /// The broadcast of two shapes (NumPy's rule). Throws konv::Error naming the node.
 Shape broadcast(const std::string& node, const Shape& a, const Shape& b);
+
+/// Pads of the listed axes (all when `axes` is absent) as pads of all dimensions, begins first. Throws konv::Error naming the node.
+Ints spread_pads(const std::string& node, const Ints& pads, const std::optional<Ints>& axes, std::size_t rank);
+
+/// Resize along one dimension, in the terms of ONNX: outputs, scale, and the part of the input that is looked at (tf_crop_and_resize).
+struct ResizedAxis {
+  std::int64_t size = 0;
+  double scale = 1, roi_start = 0, roi_end = 1;
+};
+
+/// One per dimension of `dims`. Throws konv::Error naming the node. `roi`, `scales` and `sizes` are null where absent.
+std::vector<ResizedAxis> resize_geometry(const std::string& node, const Resize& op, const Dims& dims, const std::vector<double>* roi,
+                                         const std::vector<double>* scales, const Ints* sizes);
 
 /// Slice's starts, ends, axes and steps made concrete for a known shape: per dimension the first index, the step and the count.
 struct SliceGeometry {

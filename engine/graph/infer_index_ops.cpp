@@ -90,6 +90,24 @@ SliceGeometry slice_geometry(const std::string& node, const Dims& dims, const In
   return geometry;
 }
 
+Ints spread_pads(const std::string& node, const Ints& pads, const std::optional<Ints>& axes, std::size_t rank) {
+  const std::size_t count = axes ? axes->size() : rank;
+  if (pads.size() != 2 * count) {
+    throw Error(fmt::format("{}: {} pads for {} {}; expected two for each", node, pads.size(), count, axes ? "axes" : "dimensions"));
+  }
+  if (!axes) return pads;
+  Ints all(2 * rank, 0);
+  std::vector<bool> seen(rank, false);
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto axis = static_cast<std::size_t>(normalize_axis(node, (*axes)[i], static_cast<std::int64_t>(rank)));
+    if (seen[axis]) throw Error(fmt::format("{}: pads axis {} twice; expected each axis once", node, (*axes)[i]));
+    seen[axis] = true;
+    all[axis] = pads[i];
+    all[axis + rank] = pads[i + count];
+  }
+  return all;
+}
+
 Fact infer_op(const Slice&, const NodeFacts& node) {
   const Shape* input = node.shape(Slice::kInput);
   const std::optional<Ints> starts = list(node, Slice::kStarts, "starts"), ends = list(node, Slice::kEnds, "ends"),
@@ -103,25 +121,32 @@ Fact infer_op(const Slice&, const NodeFacts& node) {
     size = sliced_size(size, lists.starts[i], lists.ends[i], lists.steps[i]);
   }
   Fact fact = like_input(node, output);
-  const std::vector<Dim>* ints = node.ints(Slice::kInput);
-  if (!ints || input->size() != 1) return fact;
-  const SliceGeometry g = slice_geometry(node.who(), {std::ssize(*ints)}, *starts, *ends, *axes, *steps);
-  fact.ints.emplace();
-  for (std::int64_t i = 0; i < g.count[0]; ++i) fact.ints->push_back((*ints)[static_cast<std::size_t>(g.first[0] + i * g.step[0])]);
+  const auto sliced = [&](const auto* elements, auto& result) {
+    if (!elements || input->size() != 1) return;
+    const SliceGeometry g = slice_geometry(node.who(), {std::ssize(*elements)}, *starts, *ends, *axes, *steps);
+    result.emplace();
+    for (std::int64_t i = 0; i < g.count[0]; ++i) result->push_back((*elements)[static_cast<std::size_t>(g.first[0] + i * g.step[0])]);
+  };
+  sliced(node.ints(Slice::kInput), fact.ints);
+  sliced(node.reals(Slice::kInput), fact.reals);
   return fact;
 }
 
 Fact infer_op(const Concat& op, const NodeFacts& node) {
   std::optional<Shape> output;
   std::optional<std::vector<Dim>> ints(std::in_place);
+  std::optional<std::vector<double>> reals(std::in_place);
+  const auto append = [](auto& all, const auto* more, std::size_t most) {
+    if (!more || (all && all->size() + more->size() > most)) all.reset();
+    if (all) all->insert(all->end(), more->begin(), more->end());
+  };
   bool complete = true;
   for (int i = 0; i < node.input_count(); ++i) {
     if (node.real_type(i) != node.real_type(0)) {
       node.fail(fmt::format("input {} is {}", i, name(node.real_type(i))), fmt::format("{} as input 0", name(node.real_type(0))));
     }
-    const std::vector<Dim>* more = node.ints(i);
-    if (!more || (ints && ints->size() + more->size() > kMostInts)) ints.reset();
-    if (ints) ints->insert(ints->end(), more->begin(), more->end());
+    append(ints, node.ints(i), kMostInts);
+    append(reals, node.reals(i), kMostReals);
     const Shape* shape = node.shape(i);
     complete &= shape != nullptr;
     if (!shape) continue;
@@ -143,21 +168,27 @@ Fact infer_op(const Concat& op, const NodeFacts& node) {
   }
   if (!complete) return like_input(node, {});
   Fact fact = like_input(node, output);
-  if (output && output->size() == 1) fact.ints = std::move(ints);
+  if (output && output->size() == 1) {
+    fact.ints = std::move(ints);
+    fact.reals = std::move(reals);
+  }
   return fact;
 }
 
 Fact infer_op(const Pad& op, const NodeFacts& node) {
-  const std::optional<Ints> pads = list(node, Pad::kPads, "pads");
+  const std::optional<Ints> given = list(node, Pad::kPads, "pads");
+  const std::optional<Ints> axes = list(node, Pad::kAxes, "axes");
   const Shape* input = node.shape(Pad::kInput);
+  if (node.has(Pad::kValue) && node.in(Pad::kValue).dtype != node.in(Pad::kInput).dtype) {
+    node.fail(fmt::format("value is {}", name(node.in(Pad::kValue).dtype)), fmt::format("{} as the input", name(node.in(0).dtype)));
+  }
   if (!input) return like_input(node, {});
   const std::size_t rank = input->size();
-  if (!pads) return like_input(node, Shape(rank));
-  if (pads->size() != 2 * rank)
-    node.fail(fmt::format("{} pads", pads->size()), fmt::format("{}: two per dimension of {}", 2 * rank, to_string(*input)));
+  if (!given || !axes) return like_input(node, Shape(rank));
+  const Ints pads = spread_pads(node.who(), *given, node.has(Pad::kAxes) ? axes : std::nullopt, rank);
   Shape output = *input;
   for (std::size_t i = 0; i < rank; ++i) {
-    const std::int64_t begin = (*pads)[i], end = (*pads)[rank + i], more = checked_add(begin, end);
+    const std::int64_t begin = pads[i], end = pads[rank + i], more = checked_add(begin, end);
     const Dim& size = (*input)[i];
     output[i] = size + Dim(more);
     if (!size.known()) continue;
@@ -167,7 +198,7 @@ Fact infer_op(const Pad& op, const NodeFacts& node) {
     if (output[i].value() < 0) refuse("crops that leave something");
     if (op.mode == PadMode::reflect && std::max(begin, end) >= size.value() && std::max(begin, end) > 0)
       refuse("reflections inside the input");
-    if (op.mode == PadMode::edge && size.value() == 0 && more > 0) refuse("an edge to repeat");
+    if ((op.mode == PadMode::edge || op.mode == PadMode::wrap) && size.value() == 0 && more > 0) refuse("elements to repeat");
   }
   return like_input(node, output);
 }
@@ -185,10 +216,13 @@ Fact infer_op(const Gather& op, const NodeFacts& node) {
   const std::optional<Ints> places = node.numbers(Gather::kIndices);
   if (!places || !size.known()) return fact;
   for (const std::int64_t place : *places) element(node, place, size.value());
-  const std::vector<Dim>* ints = node.ints(Gather::kInput);
-  if (!ints || input->size() != 1) return fact;
-  fact.ints.emplace();
-  for (const std::int64_t place : *places) fact.ints->push_back((*ints)[element(node, place, std::ssize(*ints))]);
+  const auto gathered = [&](const auto* elements, auto& result) {
+    if (!elements || input->size() != 1 || fact.shape->size() > 1) return;
+    result.emplace();
+    for (const std::int64_t place : *places) result->push_back((*elements)[element(node, place, std::ssize(*elements))]);
+  };
+  gathered(node.ints(Gather::kInput), fact.ints);
+  gathered(node.reals(Gather::kInput), fact.reals);
   return fact;
 }
 

@@ -35,6 +35,12 @@ std::optional<Ints> NodeFacts::numbers(int i) const {
   return values;
 }
 
+std::optional<Ints> NodeFacts::axes(const Ints& attribute, int slot) const {
+  if (!has(slot)) return attribute;
+  expect_integers(slot, "axes");
+  return numbers(slot);
+}
+
 const KeptRows* NodeFacts::kept_rows(int i) const {
   const std::optional<KeptRows>& kept = graph_.value(node_.input(i)).kept_rows;
   return kept ? &*kept : nullptr;
@@ -55,6 +61,29 @@ void NodeFacts::expect_floats() const {
   }
 }
 
+void NodeFacts::expect_bytes(int i, int zero_slot, std::string_view what) const {
+  const DType type = in(i).dtype;
+  if (type != DType::int8 && type != DType::uint8) fail(fmt::format("{} is {}", what, name(type)), "int8 or uint8");
+  if (has(zero_slot) && in(zero_slot).dtype != type)
+    fail(fmt::format("{}'s zero point is {}", what, name(in(zero_slot).dtype)), fmt::format("{} as the {}", name(type), what));
+}
+
+void NodeFacts::expect_one_or(int slot, std::string_view what, const std::optional<Dim>& many) const {
+  const Shape* s = has(slot) ? shape(slot) : nullptr;
+  if (!s || !fully_known(*s)) return;
+  const std::int64_t count = element_count(to_dims(*s));
+  if (count == 1 || (many && (!many->known() || many->value() == count))) return;
+  fail(fmt::format("{} is {}", what, to_string(*s)), many ? fmt::format("1 element, or {}", to_string(Shape{*many})) : "1 element");
+}
+
+void NodeFacts::expect_one_type() const {
+  for (int i = 1; i < input_count(); ++i) {
+    if (has(i) && real_type(i) != real_type(0)) {
+      fail(fmt::format("input {} is {}", i, name(real_type(i))), fmt::format("{} as input 0", name(real_type(0))));
+    }
+  }
+}
+
 void NodeFacts::expect_integers(int i, std::string_view what) const {
   const DType type = in(i).dtype;
   if (type != DType::int64 && type != DType::int32) fail(fmt::format("{} are {}", what, name(type)), "int64 or int32");
@@ -65,7 +94,7 @@ void NodeFacts::expect_rank(int i, std::string_view what, std::size_t rank) cons
   if (s && s->size() != rank) fail(fmt::format("{} is {}", what, to_string(*s)), fmt::format("{} dimension{}", rank, rank == 1 ? "" : "s"));
 }
 
-Fact like_input(const NodeFacts& node, std::optional<Shape> shape) { return {node.real_type(0), std::move(shape), {}}; }
+Fact like_input(const NodeFacts& node, std::optional<Shape> shape) { return {node.real_type(0), std::move(shape), {}, {}}; }
 
 std::optional<Dim> agreed(const Dim& a, const Dim& b) {
   if (a.known() && b.known()) return a.same_as(b) ? std::optional(a) : std::nullopt;

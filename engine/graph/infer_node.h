@@ -11,6 +11,7 @@
 namespace konv {
 
 inline constexpr std::size_t kMostInts = 4096;                        ///< elements of one integer value that are remembered
+inline constexpr std::size_t kMostReals = 64;                         ///< the same of a float value
 inline constexpr std::int64_t kMostElements = std::int64_t{1} << 40;  ///< of one value
 
 /// A node and what is known about its inputs. Absent optional inputs answer false to has().
@@ -25,6 +26,9 @@ class NodeFacts {
   /// The input's shape; null when not even its rank is known.
   const Shape* shape(int i) const;
   const std::vector<Dim>* ints(int i) const { return has(i) && in(i).ints ? &*in(i).ints : nullptr; }
+  const std::vector<double>* reals(int i) const { return has(i) && in(i).reals ? &*in(i).reals : nullptr; }
+  /// Axes of an operator that has them as an attribute or as input `slot`; nothing when the input's elements are not known.
+  std::optional<Ints> axes(const Ints& attribute, int slot) const;
   /// ints(i), when all of them are numbers.
   std::optional<Ints> numbers(int i) const;
   const KeptRows* kept_rows(int i) const;
@@ -33,6 +37,12 @@ class NodeFacts {
 
   /// Throws unless all inputs present are floats of one type; `what` they are for.
   void expect_floats() const;
+  /// Throws unless input `i` is int8 or uint8, and its zero point, where there is one, too.
+  void expect_bytes(int i, int zero_slot, std::string_view what) const;
+  /// Throws unless the optional input has one element, or one per `many` (an unknown size: one only).
+  void expect_one_or(int slot, std::string_view what, const std::optional<Dim>& many) const;
+  /// Throws unless all inputs present have one type, whichever.
+  void expect_one_type() const;
   void expect_integers(int i, std::string_view what) const;
   /// Throws unless the rank is as given.
   void expect_rank(int i, std::string_view what, std::size_t rank) const;
@@ -58,14 +68,25 @@ Ints normalize_axes(const NodeFacts& node, const Ints& axes, std::size_t rank);
 Fact infer_op(const Conv& op, const NodeFacts& node);
 Fact infer_op(const ConvTranspose& op, const NodeFacts& node);
 Fact infer_op(const Pool& op, const NodeFacts& node);
+Fact infer_op(const ConvInteger& op, const NodeFacts& node);
 // infer_math.cpp
 Fact infer_op(const Gemm& op, const NodeFacts& node);
 Fact infer_op(const MatMul& op, const NodeFacts& node);
 Fact infer_op(const BatchNorm& op, const NodeFacts& node);
 Fact infer_op(const Unary& op, const NodeFacts& node);
 Fact infer_op(const Binary& op, const NodeFacts& node);
+Fact infer_op(const Where& op, const NodeFacts& node);
 Fact infer_op(const Softmax& op, const NodeFacts& node);
+Fact infer_op(const LayerNorm& op, const NodeFacts& node);
+Fact infer_op(const InstanceNorm& op, const NodeFacts& node);
+Fact infer_op(const Lrn& op, const NodeFacts& node);
 Fact infer_op(const Reduce& op, const NodeFacts& node);
+Fact infer_op(const TopK& op, const NodeFacts& node);
+Fact infer_op(const MatMulInteger& op, const NodeFacts& node);
+// infer_resample.cpp
+Fact infer_op(const Resize& op, const NodeFacts& node);
+Fact infer_op(const Quantize& op, const NodeFacts& node);
+Fact infer_op(const Dequantize& op, const NodeFacts& node);
 // infer_shape_ops.cpp
 Fact infer_op(const Flatten& op, const NodeFacts& node);
 Fact infer_op(const Reshape& op, const NodeFacts& node);
@@ -77,6 +98,10 @@ Fact infer_op(const ShapeOf& op, const NodeFacts& node);
 Fact infer_op(const Cast& op, const NodeFacts& node);
 Fact infer_op(const ConstantOfShape& op, const NodeFacts& node);
 Fact infer_op(const Expand& op, const NodeFacts& node);
+Fact infer_op(const Tile& op, const NodeFacts& node);
+Fact infer_op(const DepthToSpace& op, const NodeFacts& node);
+Fact infer_op(const SpaceToDepth& op, const NodeFacts& node);
+Fact infer_op(const Arange& op, const NodeFacts& node);
 // infer_index_ops.cpp
 Fact infer_op(const Concat& op, const NodeFacts& node);
 Fact infer_op(const Pad& op, const NodeFacts& node);

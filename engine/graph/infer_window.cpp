@@ -111,7 +111,6 @@ struct Operands {
 };
 
 std::optional<Operands> operands(const NodeFacts& node) {
-  node.expect_floats();
   const Shape* input = image(node);
   const Shape* weight = node.shape(Conv::kWeight);
   if (!input || !weight) return {};
@@ -214,25 +213,47 @@ WindowGeometry transposed_geometry(const std::string& node, const ConvTranspose&
   return g;
 }
 
+namespace {
+
+Shape convolved(const NodeFacts& node, const Window& window, std::int64_t groups, const Operands& operands) {
+  const auto& [input, weight] = operands;
+  expect_groups(node, groups, input[1], "input");
+  expect_groups(node, groups, weight[0], "output");
+  if (input[1].known() && weight[1].known() && weight[1].value() != input[1].value() / groups) {
+    node.fail(fmt::format("weight has {} input channels", weight[1].value()),
+              fmt::format("{} (input {} / groups {})", input[1].value() / groups, input[1].value(), groups));
+  }
+  const std::optional<Ints> kernel = spatial_kernel(weight);
+  const Shape spatial = kernel ? window_geometry(node.who(), window, *kernel, spatial_of(input)).output : Shape(input.size() - 2);
+  return image_shape(input[0], weight[0], spatial);
+}
+
+}  // namespace
+
 Fact infer_op(const Conv& op, const NodeFacts& node) {
+  node.expect_floats();
   const std::optional<Operands> found = operands(node);
   if (!found) return like_input(node, {});
-  const auto& [input, weight] = *found;
-  expect_groups(node, op.groups, input[1], "input");
-  expect_groups(node, op.groups, weight[0], "output");
-  if (input[1].known() && weight[1].known() && weight[1].value() != input[1].value() / op.groups) {
-    node.fail(fmt::format("weight has {} input channels", weight[1].value()),
-              fmt::format("{} (input {} / groups {})", input[1].value() / op.groups, input[1].value(), op.groups));
-  }
-  expect_bias(node, Conv::kBias, weight[0]);
-  const std::optional<Ints> kernel = spatial_kernel(weight);
-  const Shape spatial = kernel ? window_geometry(node.who(), op.window, *kernel, spatial_of(input)).output : Shape(input.size() - 2);
-  const Shape output = image_shape(input[0], weight[0], spatial);
+  const Shape output = convolved(node, op.window, op.groups, *found);
+  expect_bias(node, Conv::kBias, output[1]);
   expect_residual(node, output);
   return like_input(node, output);
 }
 
+Fact infer_op(const ConvInteger& op, const NodeFacts& node) {
+  node.expect_bytes(ConvInteger::kInput, ConvInteger::kInputZero, "input");
+  node.expect_bytes(ConvInteger::kWeight, ConvInteger::kWeightZero, "weight");
+  const std::optional<Operands> found = operands(node);
+  Fact fact{DType::int32, {}, {}, {}};
+  if (!found) return fact;
+  fact.shape = convolved(node, op.window, op.groups, *found);
+  node.expect_one_or(ConvInteger::kInputZero, "the input's zero point", {});
+  node.expect_one_or(ConvInteger::kWeightZero, "the weight's zero point", (*fact.shape)[1]);
+  return fact;
+}
+
 Fact infer_op(const ConvTranspose& op, const NodeFacts& node) {
+  node.expect_floats();
   const std::optional<Operands> found = operands(node);
   if (!found) return like_input(node, {});
   const auto& [input, weight] = *found;
@@ -248,15 +269,18 @@ Fact infer_op(const ConvTranspose& op, const NodeFacts& node) {
 }
 
 Fact infer_op(const Pool& op, const NodeFacts& node) {
-  node.expect_floats();
+  const bool largest = op.kind == PoolKind::max || op.kind == PoolKind::max_index;
+  if (!largest) node.expect_floats();
+  if (node.real_type(0) == DType::boolean) node.fail("input is bool", "numbers");
+  const DType result = op.kind == PoolKind::max_index ? DType::int64 : node.real_type(0);
   const Shape* input = image(node);
-  if (!input) return like_input(node, {});
+  if (!input) return {result, {}, {}, {}};
   const WindowGeometry g = window_geometry(node.who(), op.window, op.kernel, spatial_of(*input), op.ceil_mode);
   for (std::size_t i = 0; i < g.pads_begin.size(); ++i) {
     const std::int64_t reach = extent(g.kernel[i], g.dilations[i]), pad = std::max(g.pads_begin[i], g.pads_end[i]);
     if (pad >= reach) node.fail(fmt::format("padding {} around a window of {}", pad, reach), "less, so that no window sees padding only");
   }
-  return like_input(node, image_shape((*input)[0], (*input)[1], g.output));
+  return {result, image_shape((*input)[0], (*input)[1], g.output), {}, {}};
 }
 
 }  // namespace konv

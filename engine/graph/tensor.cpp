@@ -101,6 +101,12 @@ std::vector<std::int64_t> to_i64(const Tensor& tensor) {
   }
 }
 
+std::vector<double> to_f64(const Tensor& tensor) {
+  if (tensor.dtype == DType::float64) return widened<double, double>(tensor);
+  const std::vector<float> values = to_f32(tensor);
+  return {values.begin(), values.end()};
+}
+
 std::vector<float> to_f32(const Tensor& tensor) {
   switch (tensor.dtype) {
     case DType::float32: return widened<float, float>(tensor);

@@ -58,7 +58,9 @@ Tensor make_i64(Dims dims, std::span<const std::int64_t> values);
 
 /// The elements of an integer or bool tensor (int32, int64, ...), widened. Throws for other types.
 std::vector<std::int64_t> to_i64(const Tensor& tensor);
-/// The elements of any float tensor (float16 and bfloat16 too), as float32.
+/// The elements of any float tensor (float16 and bfloat16 too).
+std::vector<double> to_f64(const Tensor& tensor);
+/// The same rounded to float32.
 std::vector<float> to_f32(const Tensor& tensor);
 
 }  // namespace konv

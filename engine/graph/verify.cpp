@@ -32,9 +32,37 @@ constexpr Arity kArity<BatchNorm>{5, 5};
 template <>
 constexpr Arity kArity<Binary>{2, 2};
 template <>
+constexpr Arity kArity<Where>{3, 3};
+template <>
+constexpr Arity kArity<LayerNorm>{2, 3};
+template <>
+constexpr Arity kArity<InstanceNorm>{3, 3};
+template <>
+constexpr Arity kArity<Reduce>{1, 2};
+template <>
+constexpr Arity kArity<TopK>{2, 2};
+template <>
+constexpr Arity kArity<Squeeze>{1, 2};
+template <>
+constexpr Arity kArity<Unsqueeze>{1, 2};
+template <>
+constexpr Arity kArity<Tile>{2, 2};
+template <>
+constexpr Arity kArity<Arange>{3, 3};
+template <>
+constexpr Arity kArity<Resize>{1, 4};
+template <>
+constexpr Arity kArity<Quantize>{2, 3};
+template <>
+constexpr Arity kArity<Dequantize>{2, 3};
+template <>
+constexpr Arity kArity<ConvInteger>{2, 4};
+template <>
+constexpr Arity kArity<MatMulInteger>{2, 4};
+template <>
 constexpr Arity kArity<Concat>{1, kAnyNumber};
 template <>
-constexpr Arity kArity<Pad>{2, 2};
+constexpr Arity kArity<Pad>{2, 4};
 template <>
 constexpr Arity kArity<Slice>{3, 5};
 template <>

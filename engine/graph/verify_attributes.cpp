@@ -70,10 +70,23 @@ struct FieldChecks {
     window(op.window);
     if (op.kernel.empty()) fail("kernel is missing", "one size per spatial dimension");
     range("kernel size", op.kernel, 1);
+    range("order", op.order, 1);
   }
-  void sanity(const BatchNorm& op) const {
-    if (!(op.epsilon >= 0) || std::isinf(op.epsilon)) fail(fmt::format("epsilon {}", op.epsilon), "0 or a small positive number");
+  void epsilon(float value) const {
+    if (!(value >= 0) || std::isinf(value)) fail(fmt::format("epsilon {}", value), "0 or a small positive number");
   }
+  void sanity(const BatchNorm& op) const { epsilon(op.epsilon); }
+  void sanity(const ConvInteger& op) const {
+    window(op.window);
+    range("groups", op.groups, 1);
+  }
+  void sanity(const Quantize& op) const { range("block", op.block, 0); }
+  void sanity(const Dequantize& op) const { range("block", op.block, 0); }
+  void sanity(const LayerNorm& op) const { epsilon(op.epsilon); }
+  void sanity(const InstanceNorm& op) const { epsilon(op.epsilon); }
+  void sanity(const Lrn& op) const { range("size", op.size, 1); }
+  void sanity(const DepthToSpace& op) const { range("block", op.block, 1); }
+  void sanity(const SpaceToDepth& op) const { range("block", op.block, 1); }
   template <class T>
   void sanity(const T&) const {}
 };

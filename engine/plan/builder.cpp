@@ -32,6 +32,16 @@ Ints Builder::ints(const Node& node, ValueId id) const {
   return values;
 }
 
+std::optional<std::vector<double>> Builder::reals(const Node& node, ValueId id) const {
+  if (!id) return {};
+  const Fact& fact = facts_[static_cast<std::size_t>(id.index)];
+  if (!fact.reals) {
+    throw Error(fmt::format("{}: '{}' is known only when the network runs; expected numbers that follow from the input shapes",
+                            describe_node(node), graph.value(id).name));
+  }
+  return fact.reals;
+}
+
 int Builder::new_value(Value value) {
   plan_.values.push_back(std::move(value));
   extra_.emplace_back();
@@ -294,6 +304,7 @@ Plan Builder::finish() {
   for (ValueId output : graph.outputs()) plan_.outputs.push_back(read(output));
   settle_views();
   insert_halo_fills();
+  share_slots(plan_);
   assign_offsets(plan_);
   for (const Step& step : plan_.steps) plan_.workspace_bytes = std::max(plan_.workspace_bytes, step.workspace);
   return std::move(plan_);

@@ -37,6 +37,8 @@ class Builder {
   DType dtype(ValueId id) const { return facts_[static_cast<std::size_t>(id.index)].dtype; }
   /// The elements of an integer value that must be known when planning. Throws konv::Error naming the node.
   Ints ints(const Node& node, ValueId id) const;
+  /// The same for a small float value; nothing for an absent input.
+  std::optional<std::vector<double>> reals(const Node& node, ValueId id) const;
   bool is_literal(ValueId id) const;
 
   /// The graph's value as `need` asks: itself, or a copy that a reorder makes (once). -1 for an absent input.
@@ -85,6 +87,9 @@ class Builder {
   Plan plan_;
 };
 
+template <class W, class... Steps>
+inline constexpr bool is_one_of = (std::is_same_v<W, Steps> || ...);
+
 std::string describe_node(const Node& node);  ///< "node 'conv1' (Conv)"
 
 template <class W, class K>
@@ -104,8 +109,8 @@ Step& Builder::add(NodeId id, W work, const Choice<K>& choice, std::vector<int> 
   step.cost = choice.cost;
   step.candidates = choice.others;
   // These write row-major without gaps where plain, so nobody may put a ring around their output later.
-  constexpr bool dense_output =
-      std::is_same_v<W, CopyStep> || std::is_same_v<W, SoftmaxStep> || std::is_same_v<W, GatherStep> || std::is_same_v<W, CastStep>;
+  constexpr bool dense_output = is_one_of<W, CopyStep, SoftmaxStep, GatherStep, CastStep, WindowStep, RangeStep, NormalizeStep, LrnStep,
+                                          TopKStep, ResizeStep, QuantizeStep>;
   if (dense_output && plan_.values[static_cast<std::size_t>(output)].layout.format == Format::plain)
     extra_[static_cast<std::size_t>(output)].dense = true;
   step.work = std::move(work);

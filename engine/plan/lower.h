@@ -8,6 +8,7 @@ namespace konv::plan {
 void lower(Builder& b, NodeId id, const Node& node, const Conv& op);
 void lower(Builder& b, NodeId id, const Node& node, const ConvTranspose& op);
 void lower(Builder& b, NodeId id, const Node& node, const Pool& op);
+void lower(Builder& b, NodeId id, const Node& node, const ConvInteger& op);
 
 void lower(Builder& b, NodeId id, const Node& node, const Gemm& op);
 void lower(Builder& b, NodeId id, const Node& node, const MatMul& op);
@@ -15,7 +16,16 @@ void lower(Builder& b, NodeId id, const Node& node, const BatchNorm& op);
 void lower(Builder& b, NodeId id, const Node& node, const Unary& op);
 void lower(Builder& b, NodeId id, const Node& node, const Binary& op);
 void lower(Builder& b, NodeId id, const Node& node, const Softmax& op);
+void lower(Builder& b, NodeId id, const Node& node, const Where& op);
+void lower(Builder& b, NodeId id, const Node& node, const LayerNorm& op);
+void lower(Builder& b, NodeId id, const Node& node, const InstanceNorm& op);
+void lower(Builder& b, NodeId id, const Node& node, const Lrn& op);
 void lower(Builder& b, NodeId id, const Node& node, const Reduce& op);
+void lower(Builder& b, NodeId id, const Node& node, const TopK& op);
+void lower(Builder& b, NodeId id, const Node& node, const Resize& op);
+void lower(Builder& b, NodeId id, const Node& node, const Quantize& op);
+void lower(Builder& b, NodeId id, const Node& node, const Dequantize& op);
+void lower(Builder& b, NodeId id, const Node& node, const MatMulInteger& op);
 void lower(Builder& b, NodeId id, const Node& node, const Cast& op);
 
 void lower(Builder& b, NodeId id, const Node& node, const Concat& op);
@@ -31,6 +41,13 @@ void lower(Builder& b, NodeId id, const Node& node, const ShapeOf& op);
 void lower(Builder& b, NodeId id, const Node& node, const Gather& op);
 void lower(Builder& b, NodeId id, const Node& node, const ConstantOfShape& op);
 void lower(Builder& b, NodeId id, const Node& node, const Expand& op);
+void lower(Builder& b, NodeId id, const Node& node, const Tile& op);
+void lower(Builder& b, NodeId id, const Node& node, const DepthToSpace& op);
+void lower(Builder& b, NodeId id, const Node& node, const SpaceToDepth& op);
+void lower(Builder& b, NodeId id, const Node& node, const Arange& op);
+
+/// Bytes of a value's elements. Throws konv::Error for packed types.
+int element_bytes(const Builder& b, const Node& node, ValueId id);
 
 /// Throws konv::Error unless the value is float32: what the arithmetic kernels take.
 void expect_float32(const Builder& b, const Node& node, ValueId value);

@@ -47,6 +47,21 @@ void lower(Builder& b, NodeId id, const Node& node, const MatMul&) {
   b.add(id, work, gemm_kernels(), std::move(inputs), b.define(node.output()), work.shape.macs());
 }
 
+void lower(Builder& b, NodeId id, const Node& node, const MatMulInteger&) {
+  const Dims &x = b.dims(node.input(MatMulInteger::kA)), &y = b.dims(node.input(MatMulInteger::kB));
+  IntegerGemmStep work{{.m = x.size() > 1 ? x[x.size() - 2] : 1,
+                        .n = y.size() > 1 ? y.back() : 1,
+                        .k = x.back(),
+                        .a = b.dtype(node.input(MatMulInteger::kA)),
+                        .b = b.dtype(node.input(MatMulInteger::kB))}};
+  const std::int64_t per_product = work.shape.m * work.shape.n;
+  work.shape.batch = per_product ? element_count(b.dims(node.output())) / per_product : 0;
+  std::vector<int> inputs;
+  for (int i = MatMulInteger::kA; i <= MatMulInteger::kZeroB; ++i) inputs.push_back(b.read(node.input(i), {.dense = true}));
+  const std::int64_t macs = work.shape.batch * per_product * work.shape.k;
+  b.add(id, work, integer_gemm_kernels(), std::move(inputs), b.define(node.output()), macs);
+}
+
 void lower(Builder& b, NodeId id, const Node& node, const BatchNorm& op) {
   expect_float32(b, node, node.input(BatchNorm::kInput));
   const Dims& in = b.dims(node.input(BatchNorm::kInput));
@@ -60,8 +75,7 @@ void lower(Builder& b, NodeId id, const Node& node, const BatchNorm& op) {
 }
 
 void lower(Builder& b, NodeId id, const Node& node, const Unary& op) {
-  expect_float32(b, node, node.input(0));
-  UnaryStep work{{.function = op.function, .count = element_count(b.dims(node.output()))}};
+  UnaryStep work{{.function = op.function, .count = element_count(b.dims(node.output())), .dtype = b.dtype(node.input(0))}};
   const Need lies = b.lies(node.input(0));
   const int input = b.read(node.input(0), lies);
   b.add(id, work, unary_kernels(), {input}, b.define(node.output(), lies));
@@ -69,7 +83,7 @@ void lower(Builder& b, NodeId id, const Node& node, const Unary& op) {
 
 void lower(Builder& b, NodeId id, const Node& node, const Binary& op) {
   BinaryStep work{
-      {.kind = static_cast<Arithmetic>(op.kind), .dtype = b.dtype(node.output()), .count = element_count(b.dims(node.output()))},
+      {.kind = static_cast<Arithmetic>(op.kind), .dtype = b.dtype(node.input(Binary::kA)), .count = element_count(b.dims(node.output()))},
       op.activation};
   // Blocked where an operand of the result's size is; the other one is read as it lies if it has the same blocks, else plain.
   Need lies;
@@ -86,6 +100,7 @@ void lower(Builder& b, NodeId id, const Node& node, const Softmax& op) {
   const Dims& in = b.dims(node.input(0));
   const auto axis = in.empty() ? 0 : normalize_axis(node.name, op.axis, std::ssize(in));
   SoftmaxStep work;
+  work.shape.log = op.log;
   for (std::int64_t i = 0; i < axis; ++i) work.shape.outer *= in[static_cast<std::size_t>(i)];
   work.shape.size = 1;
   for (std::int64_t i = axis; i < std::ssize(in); ++i)
@@ -94,16 +109,79 @@ void lower(Builder& b, NodeId id, const Node& node, const Softmax& op) {
   b.add(id, work, softmax_kernels(), {input}, b.define(node.output()));
 }
 
-void lower(Builder& b, NodeId id, const Node& node, const Reduce& op) {
+void lower(Builder& b, NodeId id, const Node& node, const Where&) {
+  SelectStep work{{.count = element_count(b.dims(node.output())), .element_bytes = element_bytes(b, node, node.output())}};
+  std::vector<int> inputs;
+  for (const ValueId operand : node.inputs) inputs.push_back(b.read(operand));
+  b.add(id, work, select_kernels(), std::move(inputs), b.define(node.output()));
+}
+
+void lower(Builder& b, NodeId id, const Node& node, const LayerNorm& op) {
+  expect_float32(b, node, node.input(LayerNorm::kInput));
+  const Dims& in = b.dims(node.input(LayerNorm::kInput));
+  const std::int64_t axis = normalize_axis(node.name, op.axis, std::ssize(in));
+  NormalizeStep work{{.rows = element_count(Dims(in.begin(), in.begin() + axis)), .size = element_count(Dims(in.begin() + axis, in.end()))},
+                     op.epsilon};
+  std::vector<int> inputs;
+  for (int i = LayerNorm::kInput; i <= LayerNorm::kBeta; ++i) inputs.push_back(b.read(node.input(i), {.dense = true}));
+  b.add(id, work, normalize_kernels(), std::move(inputs), b.define(node.output()));
+}
+
+void lower(Builder& b, NodeId id, const Node& node, const InstanceNorm& op) {
+  expect_float32(b, node, node.input(InstanceNorm::kInput));
+  const Dims& in = b.dims(node.input(InstanceNorm::kInput));
+  NormalizeStep work{{.rows = in[0] * in[1], .size = element_count(Dims(in.begin() + 2, in.end())), .channels = in[1]}, op.epsilon};
+  std::vector<int> inputs;
+  for (int i = InstanceNorm::kInput; i <= InstanceNorm::kBeta; ++i) inputs.push_back(b.read(node.input(i), {.dense = true}));
+  b.add(id, work, normalize_kernels(), std::move(inputs), b.define(node.output()));
+}
+
+void lower(Builder& b, NodeId id, const Node& node, const Lrn& op) {
   expect_float32(b, node, node.input(0));
   const Dims& in = b.dims(node.input(0));
+  LrnStep work{{.batch = in[0], .channels = in[1], .pixels = element_count(Dims(in.begin() + 2, in.end())), .size = op.size},
+               op.alpha,
+               op.beta,
+               op.bias};
+  const int input = b.read(node.input(0), {.dense = true});
+  b.add(id, work, lrn_kernels(), {input}, b.define(node.output()));
+}
+
+void lower(Builder& b, NodeId id, const Node& node, const TopK& op) {
+  const Dims& in = b.dims(node.input(TopK::kInput));
+  const auto axis = normalize_axis(node.name, op.axis, std::ssize(in));
+  TopKStep work{{.dtype = b.dtype(node.input(TopK::kInput)),
+                 .outer = element_count(Dims(in.begin(), in.begin() + axis)),
+                 .size = in[static_cast<std::size_t>(axis)],
+                 .inner = element_count(Dims(in.begin() + axis + 1, in.end())),
+                 .k = b.dims(node.output())[static_cast<std::size_t>(axis)],
+                 .largest = op.largest,
+                 .last_first = op.last_first,
+                 .indices = op.part == TopKPart::indices}};
+  const int input = b.read(node.input(TopK::kInput), {.dense = true});
+  b.add(id, work, topk_kernels(), {input}, b.define(node.output()));
+}
+
+void lower(Builder& b, NodeId id, const Node& node, const Arange&) {
+  RangeStep work{{.count = element_count(b.dims(node.output())), .dtype = b.dtype(node.output())}};
+  std::vector<int> inputs = {b.read(node.input(Arange::kStart), {.dense = true}), b.read(node.input(Arange::kDelta), {.dense = true})};
+  b.add(id, work, range_kernels(), std::move(inputs), b.define(node.output()));
+}
+
+void lower(Builder& b, NodeId id, const Node& node, const Reduce& op) {
+  const Dims& in = b.dims(node.input(0));
+  const Ints axes = node.input(Reduce::kAxes) ? b.ints(node, node.input(Reduce::kAxes)) : op.axes;
+  if (axes.empty() && op.none_is_none) return b.alias(node, id, node.input(0));
   ReduceStep work;
-  for (std::int64_t axis : op.axes) work.axes.push_back(normalize_axis(node.name, axis, std::ssize(in)));
+  for (std::int64_t axis : axes) work.axes.push_back(normalize_axis(node.name, axis, std::ssize(in)));
   if (work.axes.empty()) {
     for (std::int64_t i = 0; i < std::ssize(in); ++i) work.axes.push_back(i);
   }
   std::sort(work.axes.begin(), work.axes.end());
-  work.shape = {.kind = static_cast<Reduction>(op.kind), .outputs = element_count(b.dims(node.output())), .reduced = 1};
+  work.shape = {.kind = static_cast<Reduction>(op.kind),
+                .outputs = element_count(b.dims(node.output())),
+                .reduced = 1,
+                .dtype = b.dtype(node.input(0))};
   for (std::int64_t axis : work.axes) work.shape.reduced *= in[static_cast<std::size_t>(axis)];
   const bool keeps_channels = in.size() == 4 && work.axes.front() >= 2;
   const int input = b.read(node.input(0), keeps_channels ? b.lies(node.input(0)) : Need{});

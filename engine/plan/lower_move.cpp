@@ -6,7 +6,6 @@
 #include "engine/plan/lower.h"
 
 namespace konv::plan {
-namespace {
 
 int element_bytes(const Builder& b, const Node& node, ValueId id) {
   const int size = bits(b.dtype(id)) / 8;
@@ -15,6 +14,8 @@ int element_bytes(const Builder& b, const Node& node, ValueId id) {
         fmt::format("{}: '{}' is {}; expected elements of whole bytes", describe_node(node), b.graph.value(id).name, name(b.dtype(id))));
   return size;
 }
+
+namespace {
 
 CopyStep copy_of(const Builder& b, const Node& node) {
   return {{.count = element_count(b.dims(node.output())), .element_bytes = element_bytes(b, node, node.output())}, {}};
@@ -33,6 +34,16 @@ std::vector<Segment> pad_segments(const std::string& who, PadMode mode, std::int
   std::vector<Segment> segments = {{first, count, in_first, 1}};
   const std::int64_t after = size - first - count;
   if (mode == PadMode::constant) return segments;
+  if (mode == PadMode::wrap) {
+    if (size > 0 && in_size <= 0) throw Error(who + ": pads an empty dimension by repeating it; expected elements to repeat");
+    segments.clear();
+    for (std::int64_t out = 0, in = ((-before) % in_size + in_size) % in_size; out < size; in = 0) {
+      const std::int64_t length = std::min(in_size - in, size - out);
+      segments.push_back({out, length, in, 1});
+      out += length;
+    }
+    return segments;
+  }
   if (mode == PadMode::edge) {
     if ((first > 0 || after > 0) && in_size == 0) throw Error(who + ": pads an empty dimension by its edge; expected elements to repeat");
     if (first > 0) segments.push_back({0, first, 0, 0});
@@ -132,9 +143,12 @@ void lower(Builder& b, NodeId id, const Node& node, const Slice&) {
 void lower(Builder& b, NodeId id, const Node& node, const Pad& op) {
   const Dims& in = b.dims(node.input(Pad::kInput));
   const Dims& out = b.dims(node.output());
-  const Ints pads = b.ints(node, node.input(Pad::kPads));
+  const ValueId axes = node.input(Pad::kAxes);
+  const Ints pads = spread_pads(describe_node(node), b.ints(node, node.input(Pad::kPads)),
+                                axes ? std::optional(b.ints(node, axes)) : std::nullopt, in.size());
   const Need lies = b.lies(node.input(Pad::kInput));
-  if (lies.block > 1 && op.mode == PadMode::constant && pads[1] >= 0 && pads[5] >= 0 && out[1] % lies.block == 0) {
+  const ValueId value = node.input(Pad::kValue);
+  if (lies.block > 1 && op.mode == PadMode::constant && !value && pads[1] >= 0 && pads[5] >= 0 && out[1] % lies.block == 0) {
     CopyStep work = copy_of(b, node);
     work.fill_first = true;
     work.fill = static_cast<double>(op.value);
@@ -153,8 +167,9 @@ void lower(Builder& b, NodeId id, const Node& node, const Pad& op) {
   const int input = b.read(node.input(Pad::kInput), {.dense = true});
   const Ints in_strides = dense_strides(in), out_strides = dense_strides(out);
   CopyStep work = copy_of(b, node);
-  work.fill_first = op.mode == PadMode::constant;
+  work.fill_first = op.mode == PadMode::constant && !value;
   work.fill = static_cast<double>(op.value);
+  std::vector<int> inputs = {input};
   // The product of the segments of all dimensions: one copy for the interior, and for the other modes one per side and corner.
   std::vector<Piece> pieces = {{.dims = {}, .in_strides = {}, .out_strides = {}}};
   for (std::size_t i = 0; i < in.size(); ++i) {
@@ -173,8 +188,12 @@ void lower(Builder& b, NodeId id, const Node& node, const Pad& op) {
     }
     pieces = std::move(next);
   }
+  if (op.mode == PadMode::constant && value) {  // the whole output gets the value, then the data lands in it
+    inputs.push_back(b.read(value, {.dense = true}));
+    pieces.insert(pieces.begin(), {.input = 1, .dims = out, .in_strides = Ints(out.size(), 0), .out_strides = out_strides});
+  }
   work.pieces = std::move(pieces);
-  b.add(id, std::move(work), copy_kernels(), {input}, b.define(node.output()));
+  b.add(id, std::move(work), copy_kernels(), std::move(inputs), b.define(node.output()));
 }
 
 void lower(Builder& b, NodeId id, const Node& node, const Expand&) {
@@ -208,6 +227,74 @@ void lower(Builder& b, NodeId id, const Node& node, const ConstantOfShape& op) {
   work.fill_first = true;
   work.fill = op.value;
   b.add(id, std::move(work), copy_kernels(), {}, b.define(node.output()));
+}
+
+namespace {
+
+/// One copy between dense tensors seen with other sizes: `dims` as the output counts them, and the input's stride for each.
+void add_copy(Builder& b, NodeId id, const Node& node, Ints dims, Ints in_strides) {
+  CopyStep work = copy_of(b, node);
+  const int input = b.read(node.input(0), {.dense = true});
+  Ints out_strides = dense_strides(dims);
+  work.pieces.push_back({.dims = std::move(dims), .in_strides = std::move(in_strides), .out_strides = std::move(out_strides)});
+  b.add(id, std::move(work), copy_kernels(), {input}, b.define(node.output()));
+}
+
+}  // namespace
+
+// Every repeated dimension becomes two: the repeats, with stride 0, and the size. Where that are too many dimensions, the outermost repeats are
+// pieces of their own.
+void lower(Builder& b, NodeId id, const Node& node, const Tile&) {
+  const Dims& in = b.dims(node.input(Tile::kInput));
+  const Ints repeats = b.ints(node, node.input(Tile::kRepeats));
+  const Ints strides = dense_strides(in), out_strides = dense_strides(b.dims(node.output()));
+  CopyStep work = copy_of(b, node);
+  const int input = b.read(node.input(Tile::kInput), {.dense = true});
+  std::vector<Piece> pieces = {{.dims = {}, .in_strides = {}, .out_strides = {}}};
+  std::size_t free = static_cast<std::size_t>(kMaxRank) - in.size();
+  for (std::size_t i = in.size(); i-- > 0;) {  // inner repeats get dimensions first
+    std::vector<Piece> next;
+    const bool as_dimension = repeats[i] > 1 && free > 0;
+    if (as_dimension) --free;
+    for (const Piece& piece : pieces) {
+      for (std::int64_t r = 0; r < (as_dimension ? std::min<std::int64_t>(1, repeats[i]) : repeats[i]); ++r) {
+        Piece p = piece;
+        p.dims.insert(p.dims.begin(), in[i]);
+        p.in_strides.insert(p.in_strides.begin(), strides[i]);
+        p.out_strides.insert(p.out_strides.begin(), out_strides[i]);
+        p.out_start += r * in[i] * out_strides[i];
+        if (as_dimension) {
+          p.dims.insert(p.dims.begin(), repeats[i]);
+          p.in_strides.insert(p.in_strides.begin(), 0);
+          p.out_strides.insert(p.out_strides.begin(), in[i] * out_strides[i]);
+        }
+        next.push_back(std::move(p));
+      }
+    }
+    pieces = std::move(next);
+  }
+  work.pieces = std::move(pieces);
+  b.add(id, std::move(work), copy_kernels(), {input}, b.define(node.output()));
+}
+
+void lower(Builder& b, NodeId id, const Node& node, const DepthToSpace& op) {
+  const Dims& out = b.dims(node.output());
+  const std::int64_t block = op.block, channels = out[1], height = out[2] / block, width = out[3] / block;
+  const std::int64_t pixels = height * width;
+  // Input channels as [block, block, channels] (dcr) or [channels, block, block] (crd).
+  const std::int64_t channel = op.order == DepthOrder::dcr ? pixels : block * block * pixels;
+  const std::int64_t inner = op.order == DepthOrder::dcr ? channels * pixels : pixels;
+  add_copy(b, id, node, {out[0], channels, height, block, width, block},
+           {channels * block * block * pixels, channel, width, block * inner, 1, inner});
+}
+
+void lower(Builder& b, NodeId id, const Node& node, const SpaceToDepth& op) {
+  const Dims &in = b.dims(node.input(0)), &out = b.dims(node.output());
+  const std::int64_t block = op.block, row = in[3], plane = in[2] * in[3];
+  if (op.order == DepthOrder::dcr) {
+    return add_copy(b, id, node, {out[0], block, block, in[1], out[2], out[3]}, {in[1] * plane, row, 1, plane, block * row, block});
+  }
+  add_copy(b, id, node, {out[0], in[1], block, block, out[2], out[3]}, {in[1] * plane, plane, row, 1, block * row, block});
 }
 
 }  // namespace konv::plan

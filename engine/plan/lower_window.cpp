@@ -1,6 +1,8 @@
 // Convolution, transposed convolution and pooling: window operators over one or two spatial dimensions.
 #include "engine/plan/lower.h"
 
+#include <algorithm>
+
 #include <konv/error.hpp>
 
 namespace konv::plan {
@@ -15,7 +17,7 @@ Image image(const Builder& b, const Node& node, ValueId id) {
   const Dims& d = b.dims(id);
   if (d.size() == 3) return {d[0], d[1], 1, d[2]};
   if (d.size() == 4) return {d[0], d[1], d[2], d[3]};
-  throw Error(fmt::format("{}: '{}' has {} spatial dimensions; expected 1 or 2", describe_node(node), b.graph.value(id).name,
+  throw Error(fmt::format("{}: '{}' has {} spatial dimensions; expected 1 to 3", describe_node(node), b.graph.value(id).name,
                           static_cast<int>(d.size()) - 2));
 }
 
@@ -42,12 +44,63 @@ Window2d window_2d(const WindowGeometry& g) {
   return w;
 }
 
+/// Is this for the family of windows over any image (1 to 3 dimensions, any type)?
+bool is_general(const Builder& b, const Node& node) {
+  return b.dims(node.input(0)).size() == 5 || b.dtype(node.input(0)) != DType::float32;
+}
+
+/// Sizes of up to three dimensions, aligned at the end; what is missing stays 1 (or 0).
+void align(const Ints& sizes, Sizes3& to) {
+  if (sizes.size() > 3) return;
+  std::copy(sizes.begin(), sizes.end(), std::end(to) - std::ssize(sizes));
+}
+
+void expect_volume(const Builder& b, const Node& node) {
+  const std::size_t rank = b.dims(node.input(0)).size();
+  if (rank < 3 || rank > 5)
+    throw Error(fmt::format("{}: {} spatial dimensions; expected 1 to 3", describe_node(node), static_cast<int>(rank) - 2));
+}
+
+/// A window over an image of any type, apart from what its operator alone knows.
+WindowShape window_shape(const Builder& b, const Node& node, WindowKind kind, const WindowGeometry& g) {
+  expect_volume(b, node);
+  const Dims &in = b.dims(node.input(0)), &out = b.dims(node.output());
+  WindowShape s;
+  s.kind = kind;
+  s.dtype = s.weight = b.dtype(node.input(0));
+  s.batch = in[0];
+  s.in_channels = in[1];
+  s.out_channels = out[1];
+  align(Ints(in.begin() + 2, in.end()), s.in);
+  align(Ints(out.begin() + 2, out.end()), s.out);
+  align(g.kernel, s.kernel);
+  align(g.strides, s.stride);
+  align(g.dilations, s.dilation);
+  align(g.pads_begin, s.pad);
+  align(g.pads_end, s.pad_end);
+  return s;
+}
+
+std::vector<int> read_all(Builder& b, const Node& node) {
+  std::vector<int> inputs;
+  for (const ValueId input : node.inputs) inputs.push_back(b.read(input, {.dense = true}));
+  return inputs;
+}
+
 Shape spatial(const Dims& dims) { return to_shape(Dims(dims.begin() + 2, dims.end())); }
 
 }  // namespace
 
 void lower(Builder& b, NodeId id, const Node& node, const Conv& op) {
-  expect_float32(b, node, node.input(Conv::kInput));
+  if (is_general(b, node)) {
+    const Dims& in = b.dims(node.input(Conv::kInput));
+    WindowStep work{window_shape(b, node, WindowKind::conv,
+                                 window_geometry(node.name, op.window, kernel_of(b.dims(node.input(Conv::kWeight))), spatial(in))),
+                    op.activation};
+    work.shape.groups = op.groups;
+    b.add(id, work, window_kernels(), read_all(b, node), b.define(node.output()));
+    return;
+  }
   const Image in = image(b, node, node.input(Conv::kInput));
   const Image out = image(b, node, node.output());
   const Dims& weight = b.dims(node.input(Conv::kWeight));
@@ -101,9 +154,7 @@ void lower(Builder& b, NodeId id, const Node& node, const Conv& op) {
 }
 
 void lower(Builder& b, NodeId id, const Node& node, const ConvTranspose& op) {
-  expect_float32(b, node, node.input(ConvTranspose::kInput));
-  const Image in = image(b, node, node.input(ConvTranspose::kInput));
-  const Image out = image(b, node, node.output());
+  expect_volume(b, node);
   const Dims& weight = b.dims(node.input(ConvTranspose::kWeight));
   const Ints kernel = kernel_of(weight);
   const std::size_t spatial_rank = kernel.size();
@@ -112,8 +163,8 @@ void lower(Builder& b, NodeId id, const Node& node, const ConvTranspose& op) {
   Ints strides = op.window.strides, dilations = op.window.dilations, begin(spatial_rank, 0);
   strides.resize(spatial_rank, 1);
   dilations.resize(spatial_rank, 1);
-  const Ints sizes_in = spatial_rank == 1 ? Ints{in.w} : Ints{in.h, in.w};
-  const Ints sizes_out = spatial_rank == 1 ? Ints{out.w} : Ints{out.h, out.w};
+  const Dims &dims_in = b.dims(node.input(0)), &dims_out = b.dims(node.output());
+  const Ints sizes_in(dims_in.begin() + 2, dims_in.end()), sizes_out(dims_out.begin() + 2, dims_out.end());
   for (std::size_t i = 0; i < spatial_rank; ++i) {
     if (op.window.auto_pad == AutoPad::explicit_pads && op.output_shape.empty()) {
       if (i < op.window.pads.size()) begin[i] = op.window.pads[i];
@@ -127,6 +178,15 @@ void lower(Builder& b, NodeId id, const Node& node, const ConvTranspose& op) {
     begin[i] = op.window.auto_pad == AutoPad::same_upper ? total / 2 : total - total / 2;
   }
 
+  if (is_general(b, node)) {
+    WindowStep work{window_shape(b, node, WindowKind::conv_transpose, {kernel, strides, dilations, begin, Ints(spatial_rank, 0), {}}),
+                    op.activation};
+    work.shape.groups = op.groups;
+    b.add(id, work, window_kernels(), read_all(b, node), b.define(node.output()));
+    return;
+  }
+  const Image in = image(b, node, node.input(ConvTranspose::kInput));
+  const Image out = image(b, node, node.output());
   const std::size_t last = spatial_rank - 1;
   ConvTransposeStep work;
   work.activation = op.activation;
@@ -152,10 +212,20 @@ void lower(Builder& b, NodeId id, const Node& node, const ConvTranspose& op) {
 }
 
 void lower(Builder& b, NodeId id, const Node& node, const Pool& op) {
-  expect_float32(b, node, node.input(0));
+  const WindowGeometry geometry = window_geometry(node.name, op.window, op.kernel, spatial(b.dims(node.input(0))), op.ceil_mode);
+  const bool simple = op.kind == PoolKind::max || op.kind == PoolKind::average;
+  if (is_general(b, node) || !simple) {
+    constexpr WindowKind kKinds[] = {WindowKind::max, WindowKind::average, WindowKind::lp, WindowKind::max_index};
+    WindowStep work{window_shape(b, node, kKinds[static_cast<int>(op.kind)], geometry), {}};
+    work.shape.count_include_pad = op.count_include_pad;
+    work.shape.order = op.order;
+    work.shape.column_major = op.column_major;
+    b.add(id, work, window_kernels(), read_all(b, node), b.define(node.output()));
+    return;
+  }
   const Image in = image(b, node, node.input(0));
   const Image out = image(b, node, node.output());
-  const Window2d w = window_2d(window_geometry(node.name, op.window, op.kernel, spatial(b.dims(node.input(0))), op.ceil_mode));
+  const Window2d w = window_2d(geometry);
   PoolStep work{{.average = op.kind == PoolKind::average,
                  .count_include_pad = op.count_include_pad,
                  .batch = in.batch,
@@ -178,6 +248,19 @@ void lower(Builder& b, NodeId id, const Node& node, const Pool& op) {
   work.shape.block = lies.block;
   const int input = b.read(node.input(0), lies);
   b.add(id, work, pool_kernels(), {input}, b.define(node.output(), lies));
+}
+
+void lower(Builder& b, NodeId id, const Node& node, const ConvInteger& op) {
+  const Dims& weight = b.dims(node.input(ConvInteger::kWeight));
+  WindowStep work{window_shape(b, node, WindowKind::conv,
+                               window_geometry(node.name, op.window, kernel_of(weight), spatial(b.dims(node.input(ConvInteger::kInput))))),
+                  {}};
+  work.shape.weight = b.dtype(node.input(ConvInteger::kWeight));
+  work.shape.groups = op.groups;
+  std::vector<int> inputs = {
+      b.read(node.input(ConvInteger::kInput), {.dense = true}),     b.read(node.input(ConvInteger::kWeight), {.dense = true}),    -1, -1,
+      b.read(node.input(ConvInteger::kInputZero), {.dense = true}), b.read(node.input(ConvInteger::kWeightZero), {.dense = true})};
+  b.add(id, work, window_kernels(), std::move(inputs), b.define(node.output()));
 }
 
 }  // namespace konv::plan

@@ -47,8 +47,9 @@ void lower(Builder& builder, NodeId id) {
   std::visit([&](const auto& op) { lower(builder, id, node, op); }, node.op);
 }
 
-Plan make(const Graph& graph, const std::map<ValueId, Dims>& input_shapes, const Machine& machine, const Options& options) {
-  std::vector<Fact> facts = infer(graph, input_shapes);
+Plan make(const Graph& graph, const std::map<ValueId, Dims>& input_shapes, const Machine& machine, const Options& options,
+          const std::map<ValueId, Tensor>& input_values) {
+  std::vector<Fact> facts = infer(graph, input_shapes, input_values);
   const std::vector<NodeId> order = graph.nodes();
   Builder builder(graph, facts, machine, options);
   const std::vector<bool> needed = needed_values(graph, builder, order);
@@ -74,8 +75,9 @@ Plan make(const Graph& graph, const std::map<ValueId, Dims>& input_shapes, const
 }
 
 const char* family(const Work& work) {
-  constexpr const char* kNames[] = {"conv",    "conv_transpose", "gemm", "pool",   "unary", "binary",  "batch_norm",
-                                    "softmax", "reduce",         "copy", "gather", "cast",  "reorder", "halo"};
+  constexpr const char* kNames[] = {"conv",   "conv_transpose", "gemm",   "pool", "unary",   "binary",   "batch_norm",  "softmax",
+                                    "reduce", "copy",           "gather", "cast", "reorder", "halo",     "window",      "select",
+                                    "range",  "normalize",      "lrn",    "topk", "resize",  "quantize", "integer_gemm"};
   static_assert(std::size(kNames) == std::variant_size_v<Work>);
   return kNames[work.index()];
 }

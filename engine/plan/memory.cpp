@@ -41,7 +41,51 @@ std::vector<Lifetime> lifetimes(const Plan& plan) {
   return used;
 }
 
+/// Steps that read an element of an operand and write the same element of their output, in this order.
+bool is_elementwise(const Work& work) {
+  return std::holds_alternative<UnaryStep>(work) || std::holds_alternative<BinaryStep>(work) || std::holds_alternative<BatchNormStep>(work);
+}
+
+bool lie_alike(const Value& a, const Value& b) {
+  return a.dims == b.dims && a.layout == b.layout && a.strides == b.strides && a.start == b.start && a.bytes == b.bytes;
+}
+
 }  // namespace
+
+void share_slots(Plan& plan) {
+  // By root: the last step that reads or writes it; outputs are read behind the end.
+  const int end = static_cast<int>(plan.steps.size());
+  std::vector<int> last(plan.values.size(), -1);
+  const auto at = [](int i) { return static_cast<std::size_t>(i); };
+  const auto touch = [&](int value, int step) {
+    if (value >= 0) last[at(root(plan, value))] = step;
+  };
+  for (int s = 0; s < end; ++s) {
+    for (int input : plan.steps[at(s)].inputs) touch(input, s);
+    touch(plan.steps[at(s)].output, s);
+  }
+  for (int output : plan.outputs) touch(output, end);
+
+  std::vector<bool> shared(plan.values.size(), false);
+  for (int s = 0; s < end; ++s) {
+    const Step& step = plan.steps[at(s)];
+    Value& output = plan.values[at(step.output)];
+    if (!is_elementwise(step.work) || output.storage != Storage::arena) continue;
+    for (int input : step.inputs) {
+      if (input < 0 || (plan.values[at(input)].storage != Storage::arena && !shared[at(input)])) continue;
+      const int slot = root(plan, input);
+      if (last[at(slot)] != s || !lie_alike(plan.values[at(input)], output)) continue;  // somebody needs it still, or it lies otherwise
+      const bool read_elsewhere =
+          std::any_of(step.inputs.begin(), step.inputs.end(), [&](int v) { return v >= 0 && v != input && root(plan, v) == slot; });
+      if (read_elsewhere) continue;  // another operand reads other elements of the slot
+      last[at(slot)] = last[at(step.output)];
+      output.storage = Storage::view;
+      output.parent = slot;
+      shared[at(step.output)] = true;
+      break;
+    }
+  }
+}
 
 Ints dense_strides(const Dims& dims) {
   Ints strides(dims.size());

@@ -14,6 +14,9 @@ void lay_out(Value& value);
 /// Row-major strides.
 Ints dense_strides(const Dims& dims);
 
+/// Lets elementwise steps work in place: their output becomes a view of an operand that lies alike and that nobody reads afterwards. Layouts are final.
+void share_slots(Plan& plan);
+
 /// Gives every arena value an offset so that values alive at the same time do not overlap, and sets arena_bytes. Inputs are alive from the start, outputs
 /// to the end, a view's parent as long as the view. Greedy by size (Pisarchyk and Lee, arXiv 2001.03288).
 void assign_offsets(Plan& plan);

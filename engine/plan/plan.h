@@ -20,9 +20,14 @@
 #include "kernels/cpu/eltwise/eltwise.h"
 #include "kernels/cpu/gather/gather.h"
 #include "kernels/cpu/gemm/gemm.h"
+#include "kernels/cpu/normalize/normalize.h"
 #include "kernels/cpu/pool/pool.h"
+#include "kernels/cpu/quant/quant.h"
 #include "kernels/cpu/reduce/reduce.h"
+#include "kernels/cpu/resize/resize.h"
 #include "kernels/cpu/softmax/softmax.h"
+#include "kernels/cpu/topk/topk.h"
+#include "kernels/cpu/window/window.h"
 
 namespace konv::plan {
 
@@ -115,9 +120,49 @@ struct ReorderStep {  // in
 struct HaloStep {  // none; writes the ring of its output
   ReorderShape shape;
 };
+struct WindowStep {  // in, weight or -1, bias or -1, residual or -1, zero point of in or -1, of weight or -1
+  WindowShape shape;
+  Activation activation;
+};
+struct SelectStep {  // condition, a, b
+  SelectShape shape;
+};
+struct RangeStep {  // start, delta
+  RangeShape shape;
+};
+struct NormalizeStep {  // in, gamma, beta or -1
+  NormalizeShape shape;
+  float epsilon = 0;
+};
+struct LrnStep {  // in
+  LrnShape shape;
+  float alpha = 0, beta = 0, bias = 0;
+};
+struct TopKStep {  // in
+  TopKShape shape;
+};
+/// What ResizeAxisArgs points at.
+struct ResizeAxis {
+  std::int64_t taps = 1;
+  Ints index;
+  std::vector<double> weight;
+  std::vector<std::uint8_t> outside;
+};
+struct ResizeStep {  // in
+  ResizeShape shape;
+  std::vector<ResizeAxis> axes;
+  double extrapolation = 0;
+};
+struct QuantizeStep {  // in, scale, zero point or -1
+  QuantizeShape shape;
+};
+struct IntegerGemmStep {  // a, b, zero point of a or -1, of b or -1
+  IntegerGemmShape shape;
+};
 
 using Work = std::variant<ConvStep, ConvTransposeStep, GemmStep, PoolStep, UnaryStep, BinaryStep, BatchNormStep, SoftmaxStep, ReduceStep,
-                          CopyStep, GatherStep, CastStep, ReorderStep, HaloStep>;
+                          CopyStep, GatherStep, CastStep, ReorderStep, HaloStep, WindowStep, SelectStep, RangeStep, NormalizeStep, LrnStep,
+                          TopKStep, ResizeStep, QuantizeStep, IntegerGemmStep>;
 
 /// A kernel that could have run a step: refused with a reason, or slower by the cost model.
 struct Candidate {
@@ -163,6 +208,8 @@ struct Options {
 };
 
 /// Throws konv::Error naming the node for shapes that do not fit and for nodes no kernel takes.
-Plan make(const Graph& graph, const std::map<ValueId, Dims>& input_shapes, const Machine& machine, const Options& options = {});
+/// `input_values`: of shape_inputs(graph); the plan holds for these values alone.
+Plan make(const Graph& graph, const std::map<ValueId, Dims>& input_shapes, const Machine& machine, const Options& options = {},
+          const std::map<ValueId, Tensor>& input_values = {});
 
 }  // namespace konv::plan

@@ -162,30 +162,63 @@ class Binder {
                                                      .activation = w.activation});
   }
 
-  void bind(const plan::GemmStep& w) {
-    TensorView a = in(0), b = in(1), c = in(2), y = out();
-    if (w.transpose_a) swap_last_two(a);
-    if (w.transpose_b) swap_last_two(b);
+  /// The operands of a matrix product as [..., m, k], [..., k, n] and [..., m, n] with the same leading sizes.
+  struct Matrices {
+    TensorView a, b, y;
+  };
+  Matrices matrices() const {
+    TensorView a = in(0), b = in(1), y = out();
     // MatMul's one-dimensional operands: [k] is [1, k] on the left, [k, 1] on the right, and the result loses that 1.
     const bool vector_a = a.rank == 1, vector_b = b.rank == 1;
     if (vector_a) insert_dim(a, 0);
     if (vector_b) insert_dim(b, 1);
     if (vector_b) insert_dim(y, y.rank);
     if (vector_a) insert_dim(y, y.rank - 1);
-    const auto spread = [&](TensorView& v) {  // leading dimensions broadcast
-      TensorView like = y;
-      like.dims[y.rank - 2] = v.dims[v.rank - 2];
-      like.dims[y.rank - 1] = v.dims[v.rank - 1];
-      const std::int64_t row = v.strides[v.rank - 2], column = v.strides[v.rank - 1];
-      v = broadcast_to(v, like);
-      v.strides[y.rank - 2] = row;
-      v.strides[y.rank - 1] = column;
-    };
-    spread(a);
-    spread(b);
+    return {a, b, y};
+  }
+
+  /// Leading dimensions broadcast.
+  static void spread(TensorView& v, const TensorView& y) {
+    TensorView like = y;
+    like.dims[y.rank - 2] = v.dims[v.rank - 2];
+    like.dims[y.rank - 1] = v.dims[v.rank - 1];
+    const std::int64_t row = v.strides[v.rank - 2], column = v.strides[v.rank - 1];
+    v = broadcast_to(v, like);
+    v.strides[y.rank - 2] = row;
+    v.strides[y.rank - 1] = column;
+  }
+
+  void bind(const plan::GemmStep& w) {
+    auto [a, b, y] = matrices();
+    TensorView c = in(2);
+    if (w.transpose_a) swap_last_two(a);
+    if (w.transpose_b) swap_last_two(b);
+    spread(a, y);
+    spread(b, y);
     if (c.data) c = broadcast_to(c, y);
     call(gemm_kernels(),
          GemmArgs{.shape = w.shape, .a = a, .b = b, .c = c, .out = y, .alpha = w.alpha, .beta = w.beta, .activation = w.activation});
+  }
+
+  void bind(const plan::IntegerGemmStep& w) {
+    auto [a, b, y] = matrices();
+    spread(a, y);
+    spread(b, y);
+    call(integer_gemm_kernels(), IntegerGemmArgs{.shape = w.shape, .a = a, .b = b, .out = y, .a_zero = in(2), .b_zero = in(3)});
+  }
+
+  void bind(const plan::QuantizeStep& w) {
+    call(quantize_kernels(), QuantizeArgs{.shape = w.shape, .in = in(0), .out = out(), .scale = in(1), .zero = in(2)});
+  }
+
+  void bind(const plan::ResizeStep& w) {
+    ResizeArgs args{.shape = w.shape, .in = in(0), .out = out(), .axes = {}, .extrapolation = w.extrapolation};
+    for (std::size_t i = 0; i < w.axes.size(); ++i) {  // the plan outlives the calls
+      const plan::ResizeAxis& axis = w.axes[i];
+      args.axes[i] = {axis.taps, axis.index.data(), axis.weight.empty() ? nullptr : axis.weight.data(),
+                      axis.outside.empty() ? nullptr : axis.outside.data()};
+    }
+    call(resize_kernels(), args);
   }
 
   void bind(const plan::PoolStep& w) { call(pool_kernels(), PoolArgs{.shape = w.shape, .in = as_image(in(0)), .out = as_image(out())}); }
@@ -313,6 +346,38 @@ class Binder {
   }
 
   void bind(const plan::CastStep& w) { call(cast_kernels(), CastArgs{.shape = w.shape, .in = in(0), .out = out()}); }
+
+  void bind(const plan::WindowStep& w) {
+    call(window_kernels(), WindowArgs{.shape = w.shape,
+                                      .in = in(0),
+                                      .out = out(),
+                                      .weight = in(1),
+                                      .bias = in(2),
+                                      .residual = in(3),
+                                      .in_zero = in(4),
+                                      .weight_zero = in(5),
+                                      .activation = w.activation});
+  }
+
+  void bind(const plan::SelectStep& w) {
+    const TensorView y = out();
+    call(select_kernels(),
+         SelectArgs{
+             .shape = w.shape, .condition = broadcast_to(in(0), y), .a = broadcast_to(in(1), y), .b = broadcast_to(in(2), y), .out = y});
+  }
+
+  void bind(const plan::RangeStep& w) { call(range_kernels(), RangeArgs{.shape = w.shape, .start = in(0), .delta = in(1), .out = out()}); }
+
+  void bind(const plan::NormalizeStep& w) {
+    call(normalize_kernels(),
+         NormalizeArgs{.shape = w.shape, .in = in(0), .out = out(), .gamma = in(1).f32(), .beta = in(2).f32(), .epsilon = w.epsilon});
+  }
+
+  void bind(const plan::LrnStep& w) {
+    call(lrn_kernels(), LrnArgs{.shape = w.shape, .in = in(0), .out = out(), .alpha = w.alpha, .beta = w.beta, .bias = w.bias});
+  }
+
+  void bind(const plan::TopKStep& w) { call(topk_kernels(), TopKArgs{.shape = w.shape, .in = in(0), .out = out()}); }
 
   void bind(const plan::ReorderStep& w) {
     call(reorder_kernels(), ReorderArgs{.shape = w.shape,

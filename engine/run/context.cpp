@@ -30,7 +30,7 @@ TensorView dense_view(const plan::Value& value, const void* bytes) {
 void copy(const TensorView& from, const TensorView& to) {
   const int bytes = bits(from.dtype) / 8;
   if (from.dense() && to.dense()) {
-    std::memcpy(to.data, from.data, static_cast<std::size_t>(from.count() * bytes));
+    std::memcpy(to.data, from.data, static_cast<std::size_t>(storage_bytes(from.dtype, from.count())));
     return;
   }
   const CopyKernel& kernel = copy_kernels().back();

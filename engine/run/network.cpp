@@ -1,5 +1,9 @@
 #include "engine/run/network.h"
 
+#include <algorithm>
+#include <utility>
+
+#include "engine/graph/infer.h"
 #include "engine/run/context.h"
 
 namespace konv::run {
@@ -10,12 +14,28 @@ std::map<ValueId, Dims> by_value(const Graph& graph, const std::vector<Dims>& in
   return shapes;
 }
 
+Network::Network(Graph graph) : graph_(std::make_shared<const Graph>(std::move(graph))) {
+  const std::vector<ValueId> deciding = konv::shape_inputs(*graph_);
+  for (std::size_t i = 0; i < graph_->inputs().size(); ++i) {
+    if (std::find(deciding.begin(), deciding.end(), graph_->inputs()[i]) != deciding.end()) shape_inputs_.push_back(i);
+  }
+}
+
 std::shared_ptr<const Executable> Network::executable(const std::vector<Dims>& input_shapes, const Machine& machine,
-                                                      const plan::Options& options) {
-  const Key key{input_shapes, {static_cast<std::int64_t>(machine.isa), options.memory_limit, options.threads}};
+                                                      const plan::Options& options, const std::vector<Tensor>& shape_values) {
+  Key key{input_shapes, {}, {static_cast<std::int64_t>(machine.isa), options.memory_limit, options.threads}};
+  std::map<ValueId, Tensor> values;
+  for (std::size_t i = 0; i < shape_values.size(); ++i) {
+    const Tensor& value = shape_values[i];
+    key.shape_values.emplace_back(value.bytes.get(), value.bytes.get() + value.size_bytes());
+    values[graph_->inputs()[shape_inputs_[i]]] = value;
+  }
   const std::lock_guard lock(mutex_);
   std::shared_ptr<const Executable>& entry = executables_[key];
-  if (!entry) entry = std::make_shared<Executable>(graph_, plan::make(*graph_, by_value(*graph_, input_shapes), machine, options), packed_);
+  if (!entry) {
+    plan::Plan plan = plan::make(*graph_, by_value(*graph_, input_shapes), machine, options, values);
+    entry = std::make_shared<Executable>(graph_, std::move(plan), packed_);
+  }
   return entry;
 }
 

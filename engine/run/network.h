@@ -1,6 +1,8 @@
 // One graph and everything made from it that does not belong to a single run: packed weights and executables, shared by sessions and threads.
 #pragma once
 
+#include <compare>
+#include <cstddef>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -13,17 +15,28 @@ namespace konv::run {
 class Network {
  public:
   /// `graph` is verified and no longer changes.
-  explicit Network(Graph graph) : graph_(std::make_shared<const Graph>(std::move(graph))) {}
+  explicit Network(Graph graph);
 
   const Graph& graph() const { return *graph_; }
 
   /// The executable for these sizes of the graph's inputs (in order), planned and compiled on first use. Thread-safe.
-  std::shared_ptr<const Executable> executable(const std::vector<Dims>& input_shapes, const Machine& machine, const plan::Options& options);
+  /// `shape_values`: the elements of shape_inputs(), in their order, when there are any.
+  std::shared_ptr<const Executable> executable(const std::vector<Dims>& input_shapes, const Machine& machine, const plan::Options& options,
+                                               const std::vector<Tensor>& shape_values = {});
+
+  /// Inputs whose elements decide shapes: indices into the graph's inputs.
+  const std::vector<std::size_t>& shape_inputs() const { return shape_inputs_; }
 
  private:
-  using Key = std::pair<std::vector<Dims>, std::vector<std::int64_t>>;
+  struct Key {
+    std::vector<Dims> shapes;
+    std::vector<std::vector<std::byte>> shape_values;
+    std::vector<std::int64_t> options;
+    friend auto operator<=>(const Key&, const Key&) = default;
+  };
 
   std::shared_ptr<const Graph> graph_;
+  std::vector<std::size_t> shape_inputs_;
   PackedWeights packed_;
   std::mutex mutex_;
   std::map<Key, std::shared_ptr<const Executable>> executables_;

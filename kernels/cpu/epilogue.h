@@ -28,8 +28,8 @@ static inline void activate(const Activation& a, const float* in, float* out, st
     case ActivationKind::leaky_relu: return map_row(in, out, n, [=](float x) { return x < 0 ? alpha * x : x; });
     case ActivationKind::clip:
       return map_row(in, out, n, [=](float x) {
-        const float y = x > beta ? beta : x;
-        return x < alpha ? alpha : y;
+        const float y = x < alpha ? alpha : x;
+        return y > beta ? beta : y;
       });
     case ActivationKind::hard_sigmoid:
       return map_row(in, out, n, [=](float x) {
@@ -43,9 +43,21 @@ static inline void activate(const Activation& a, const float* in, float* out, st
         const float z = y > 1 ? 1.0f : y;
         return x * (y < 0 ? 0.0f : z);
       });
+    case ActivationKind::sqrt: return map_row(in, out, n, [](float x) { return __builtin_sqrtf(x); });
+    case ActivationKind::abs: return map_row(in, out, n, [](float x) { return __builtin_fabsf(x); });
+    case ActivationKind::neg: return map_row(in, out, n, [](float x) { return -x; });
     case ActivationKind::sigmoid:
     case ActivationKind::tanh:
-    case ActivationKind::silu: break;
+    case ActivationKind::silu:
+    case ActivationKind::elu:
+    case ActivationKind::selu:
+    case ActivationKind::softplus:
+    case ActivationKind::gelu:
+    case ActivationKind::gelu_tanh:
+    case ActivationKind::mish:
+    case ActivationKind::erf:
+    case ActivationKind::exp:
+    case ActivationKind::log: break;
   }
   if (in != out) map_row(in, out, n, [](float x) { return x; });
   activate_row(a, out, n);

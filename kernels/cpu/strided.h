@@ -45,6 +45,7 @@ static inline StridedLoop<N> collapse(const TensorView* const (&views)[N]) {
 /// Calls f(offsets[N], length) for the runs that make up the flat indices [begin, end).
 template <int N, class F>
 static inline void for_runs(const StridedLoop<N>& loop, std::int64_t begin, std::int64_t end, const F& f) {
+  if (begin >= end) return;  // a size may be 0
   std::int64_t index[kMaxRank] = {};
   std::int64_t offsets[N] = {};
   const int last = loop.rank - 1;

@@ -122,7 +122,7 @@ TEST_CASE("input shapes: what contradicts the declaration is refused") {
   const auto error = [&](std::map<ValueId, Dims> shapes) { return error_of([&] { infer(net.graph, shapes); }); };
   CHECK(error({{net.input, {1, 3, 9, 8}}}) == "input 'x': shape 1x3x9x8 given; expected Nx3x8x8");
   CHECK(error({{net.input, {3, 8, 8}}}) == "input 'x': shape 3x8x8 given; expected Nx3x8x8");
-  CHECK(error({{net.input, {0, 3, 8, 8}}}) == "input 'x': shape 0x3x8x8 given; expected sizes from 1");
+  CHECK(error({{net.input, {-1, 3, 8, 8}}}) == "input 'x': shape -1x3x8x8 given; expected sizes from 0");
   CHECK(error({{net.input, {2, 3, 8, 8}}, {other, {3, 7}}}) == "input 'y': shape 3x7 given; expected Nx7 with N = 2 as in another place");
   CHECK(has(error({{net.conv, {2, 4, 8, 8}}}), "expected an input of the graph"));
 }

@@ -174,7 +174,7 @@ TEST_CASE("infer: pads, expand, gather") {
   CHECK(with_lists(Pad{.mode = PadMode::reflect}, {8}, {{7, 7}}) == "22");
   CHECK(has(with_lists(Pad{.mode = PadMode::reflect}, {8}, {{8, 0}}), "reflections inside the input"));
   CHECK(has(with_lists(Pad{}, {8}, {{-5, -4}}), "crops that leave something"));
-  CHECK(has(with_lists(Pad{}, {8}, {{1}}), "1 pads; expected 2"));
+  CHECK(has(with_lists(Pad{}, {8}, {{1}}), "1 pads for 1 dimensions; expected two for each"));
   CHECK(with_lists(Expand{}, {3, 1}, {{2, 1, 6}}) == "2x3x6");
   CHECK(with_lists(Expand{}, {N, 1}, {{1, 4}}) == "Nx4");
   CHECK(has(with_lists(Expand{}, {3}, {{2}}), "shapes 3 and 2"));
@@ -202,7 +202,8 @@ TEST_CASE("infer: element types") {
   };
   CHECK(error(Binary{}, {half, single}) == "node 'bad' (Add): float16 and float32; expected two operands of one numeric type");
   CHECK(error(Conv{}, {half, weights(graph, "w", {4, 4, 1, 1})}) == "node 'bad' (Conv): input 1 is float32; expected float16 as input 0");
-  CHECK(error(Unary{{ActivationKind::relu}}, {whole}) == "node 'bad' (Relu): input 0 is int64; expected floats or quantized integers");
+  CHECK(error(Unary{{ActivationKind::sigmoid}}, {whole}) ==
+        "node 'bad' (Sigmoid): input 0 is int64; expected floats or quantized integers");
   CHECK(error(Concat{0}, {half, single}) == "node 'bad' (Concat): input 1 is float32; expected float16 as input 0");
   CHECK(error(Gather{}, {half, single}) == "node 'bad' (Gather): indices are float32; expected int64 or int32");
 }

@@ -131,7 +131,7 @@ TEST_CASE("verify: attributes") {
   CHECK(has(conv_error([](Conv& c) { c.window.strides = Ints(99, 1); }), "strides has 99 entries"));
   CHECK(conv_error([](Conv& c) { c.window.auto_pad = static_cast<AutoPad>(9); }) == "node 'conv' (Conv): auto_pad is 9; expected 0 to 3");
   CHECK(has(conv_error([](Conv& c) { c.activation.alpha = NAN; }), "activation_alpha is NaN"));
-  CHECK(has(op_error(Unary{{static_cast<ActivationKind>(77)}}), "activation is 77; expected 0 to 8"));
+  CHECK(has(op_error(Unary{{static_cast<ActivationKind>(77)}}), "activation is 77; expected 0 to 20"));
   CHECK(has(op_error(Cast{static_cast<DType>(40)}), "to is 40; expected 0 to 16"));
   CHECK(has(op_error(Pool{.kernel = {0, 1}}), "node 'n' (MaxPool): kernel size 0"));
   CHECK(has(op_error(Pool{}), "node 'n' (MaxPool): kernel is missing"));

@@ -44,6 +44,11 @@ double arithmetic(Arithmetic kind, double x, double y) {
     case Arithmetic::sub: return x - y;
     case Arithmetic::mul: return x * y;
     case Arithmetic::div: return x / y;
+    case Arithmetic::pow: return std::pow(x, y);
+    case Arithmetic::min: return std::min(x, y);
+    case Arithmetic::max: return std::max(x, y);
+    case Arithmetic::prelu: return x < 0 ? x * y : x;
+    default: return 0;  // comparisons are tested on their own
   }
   return 0;
 }
@@ -56,10 +61,10 @@ TEST_CASE("every binary kernel agrees with the oracle, broadcasting included") {
       const std::vector<std::int64_t> dims = random_dims(rng);
       const int gap = seed % 3;
       Embedded<float> a(dims, DType::float32, rng, gap), b(dims, DType::float32, rng, gap), out(dims, DType::float32, rng, gap);
-      BinaryArgs args{{static_cast<Arithmetic>(seed % 4), DType::float32, out.count()}, a.view(), b.view(), out.view(), {}};
+      BinaryArgs args{{static_cast<Arithmetic>(seed % 8), DType::float32, out.count()}, a.view(), b.view(), out.view(), {}};
       if (rng.chance(0.5)) args.activation = {rng.chance(0.5) ? ActivationKind::relu : ActivationKind::tanh, 0, 0};
       if (!takes(kernel, args.shape)) continue;
-      a.assign(rng.reals(a.count()));
+      a.assign(args.shape.kind == Arithmetic::pow ? rng.reals(a.count(), 0.1f, 2) : rng.reals(a.count()));
       b.assign(rng.reals(b.count(), 0.5f, 2));
       for (TensorView* view : {&args.a, &args.b}) {
         for (int d = 0; d < view->rank; ++d) {
@@ -109,7 +114,30 @@ TEST_CASE("integer arithmetic wraps, cuts towards zero and divides by zero to ze
   CHECK(binary_integers<std::int32_t>(DType::int32, Arithmetic::div, {least, 9}, {-1, -2}) == I32{least, -4});
   CHECK(binary_integers<std::int32_t>(DType::int32, Arithmetic::sub, {least}, {1}) == I32{std::numeric_limits<std::int32_t>::max()});
   CHECK(binary_integers<std::int32_t>(DType::int32, Arithmetic::mul, {65536, 3}, {65536, -4}) == I32{0, -12});
-  for (const BinaryKernel& kernel : binary_kernels()) CHECK(kernel.refuse({Arithmetic::add, DType::int8, 1}) != nullptr);
+  CHECK(binary_integers<std::int8_t>(DType::int8, Arithmetic::add, {127}, {1}) == std::vector<std::int8_t>{-128});
+  CHECK(binary_integers<std::uint8_t>(DType::uint8, Arithmetic::sub, {0}, {1}) == std::vector<std::uint8_t>{255});
+  CHECK(binary_integers<std::int32_t>(DType::int32, Arithmetic::pow, {3, 2, -1, 5}, {4, -1, -3, 0}) == I32{81, 0, -1, 1});
+  for (const BinaryKernel& kernel : binary_kernels()) CHECK(kernel.refuse({Arithmetic::add, DType::int4, 1}) != nullptr);
+}
+
+TEST_CASE("comparisons give bool, and NaN is neither less nor equal nor greater") {
+  const BinaryKernel& kernel = binary_kernels().back();
+  std::vector<float> a{1, 2, 3, NAN}, b{2, 2, 2, NAN};
+  const auto compared = [&](Arithmetic kind) {
+    std::vector<std::uint8_t> out(4, 7);
+    const BinaryArgs args{{kind, DType::float32, 4},
+                          {a.data(), DType::float32, 1, {4}, {1}, 1},
+                          {b.data(), DType::float32, 1, {4}, {1}, 1},
+                          {out.data(), DType::boolean, 1, {4}, {1}, 1},
+                          {}};
+    CHECK(run_chunks(*kernel.code, args));
+    return out;
+  };
+  CHECK(compared(Arithmetic::less) == std::vector<std::uint8_t>{1, 0, 0, 0});
+  CHECK(compared(Arithmetic::equal) == std::vector<std::uint8_t>{0, 1, 0, 0});
+  CHECK(compared(Arithmetic::greater) == std::vector<std::uint8_t>{0, 0, 1, 0});
+  for (const BinaryKernel& fast : binary_kernels())
+    CHECK((&fast == &kernel) == (fast.refuse({Arithmetic::less, DType::float32, 1}) == nullptr));
 }
 
 TEST_CASE("every batch normalization agrees with the oracle") {
@@ -163,7 +191,17 @@ TEST_CASE("casts") {
         Codes{0x3c00, 0xc000, 0x7bff, 0x7c00, 0x0001, 0x0000, 0x3c00, 0x8000});
   CHECK(cast<std::uint16_t, float>(DType::float32, DType::bfloat16, {1, 1 + 0x1p-8f, 1 + 0x1.8p-7f}) == Codes{0x3f80, 0x3f80, 0x3f82});
   CHECK(cast<float, std::uint16_t>(DType::bfloat16, DType::float32, {0x3f80, 0xc000}) == std::vector<float>{1, -2});
-  CHECK(cast_kernels().back().refuse({DType::int4, DType::float32, 1}) != nullptr);
+}
+
+TEST_CASE("packed types wrap around, and two of them share a byte") {
+  std::vector<float> in{-1, 7, 8.9f, -9, 2}, back(5);
+  std::vector<std::uint8_t> packed(3, 0);
+  const TensorView reals{in.data(), DType::float32, 1, {5}, {1}, 1}, nibbles{packed.data(), DType::int4, 1, {5}, {1}, 1};
+  CHECK(run_chunks(*cast_kernels().back().code, CastArgs{{DType::float32, DType::int4, 5}, reals, nibbles}));
+  CHECK(packed == std::vector<std::uint8_t>{0x7f, 0x78, 0x02});
+  CHECK(run_chunks(*cast_kernels().back().code,
+                   CastArgs{{DType::int4, DType::float32, 5}, nibbles, {back.data(), DType::float32, 1, {5}, {1}, 1}}));
+  CHECK(back == std::vector<float>{-1, 7, -8, 7, 2});
 }
 
 TEST_CASE("every 16-bit float survives the way to double and back") {

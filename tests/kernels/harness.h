@@ -169,11 +169,16 @@ bool takes(const KernelType& kernel, const Shape& shape) {
 }
 
 inline Activation random_activation(Rng& rng) {
-  const auto kind = static_cast<ActivationKind>(rng.integer(0, 8));
+  const auto kind = static_cast<ActivationKind>(rng.integer(0, kActivationKinds - 1));
   switch (kind) {
     case ActivationKind::leaky_relu: return {kind, 0.125f, 0};
     case ActivationKind::clip: return {kind, -0.5f, 0.75f};
     case ActivationKind::hard_sigmoid: return {kind, 0.2f, 0.5f};
+    case ActivationKind::elu: return {kind, 0.75f, 0};
+    case ActivationKind::selu: return {kind, 1.67326f, 1.0507f};
+    case ActivationKind::sqrt:
+    case ActivationKind::log:
+    case ActivationKind::exp: return {ActivationKind::gelu, 0, 0};  // not of every number, or beyond what tolerances are made for
     default: return {kind, 0, 0};
   }
 }

@@ -23,10 +23,10 @@ TEST_CASE("selecting passes") {
   CHECK(names("default").front() == "remove-dead-nodes");
   CHECK(names("fuse-activation,fold-batch-norm") == std::vector<std::string>{"fuse-activation", "fold-batch-norm"});
   CHECK(names("fuse-residual") == std::vector<std::string>{"fuse-residual"});
+  std::string all;
+  for (const passes::Pass& pass : passes::pipeline()) all += std::string(all.empty() ? "" : ", ") + pass.name;
   CHECK_THROWS_WITH_AS(passes::select("fold-batch-norm,fold"),
-                       "passes: 'fold' is unknown; expected default, none or some of remove-dead-nodes, remove-identity, fold-constants, "
-                       "fold-batch-norm, fuse-repvgg, fuse-residual, fuse-activation",
-                       Error);
+                       ("passes: 'fold' is unknown; expected default, none or some of " + all).c_str(), Error);
   CHECK_THROWS_AS(passes::select(""), Error);
   CHECK_THROWS_AS(passes::select("fold-batch-norm,"), Error);
   CHECK_THROWS_AS(passes::select("fold-batch-norm,none"), Error);

@@ -185,9 +185,9 @@ TEST_CASE("candidates say why they were refused") {
 TEST_CASE("what cannot be planned is named") {
   Graph three;
   Rng rng(7);
-  const ValueId x = three.add_input("x", DType::float32, {1, 2, 4, 4, 4});
-  three.add_output(add_conv(three, rng, "conv3d", x, 2, 2, {.kernel = {3, 3, 3}}));
-  CHECK_THROWS_WITH_AS(plan_for(three), doctest::Contains("conv3d"), Error);
+  const ValueId x = three.add_input("x", DType::float32, {1, 2, 4, 4, 4, 4});
+  three.add_output(add_conv(three, rng, "conv4d", x, 2, 2, {.kernel = {3, 3, 3, 3}}));
+  CHECK_THROWS_WITH_AS(plan_for(three), doctest::Contains("conv4d"), Error);
 
   Graph graph = conv_bn_relu(rng);
   CHECK_THROWS_WITH_AS(plan_for(graph, 1, {.memory_limit = 10}), doctest::Contains("--memory-limit"), Error);

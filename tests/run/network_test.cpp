@@ -3,6 +3,9 @@
 
 #include <thread>
 
+#include <konv/error.hpp>
+
+#include "engine/graph/infer.h"
 #include "engine/run/context.h"
 #include "engine/run/network.h"
 #include "kernels/base/isa.h"
@@ -133,6 +136,141 @@ TEST_CASE("data movement agrees with the reference") {
   graph.add_output(graph.add("max", Reduce{ReduceKind::max, {1}, true}, {x}));
   graph.add_output(graph.add("softmax", Softmax{1, false}, {x}));
   check_against_reference(graph, 7, 3);
+}
+
+TEST_CASE("functions of one and two arguments agree with the reference") {
+  Rng rng(15);
+  for (const std::int64_t channels : {4, 32}) {  // behind a convolution images may lie in blocks
+    Graph graph;
+    const ValueId x = graph.add_input("x", DType::float32, {Dim::symbol("N"), 3, 7, 5});
+    const ValueId y = add_conv(graph, rng, "conv", x, 3, channels, {.pads = {1, 1, 1, 1}});
+    for (int kind = 1; kind < kActivationKinds; ++kind) {
+      Activation function{static_cast<ActivationKind>(kind), 0.5f, 0.75f};
+      const bool positive = function.kind == ActivationKind::log || function.kind == ActivationKind::sqrt;
+      const ValueId argument = positive ? graph.add("positive", Unary{{ActivationKind::exp, 0, 0}}, {y}) : y;
+      graph.add_output(graph.add("function", Unary{function}, {argument}));
+    }
+    const ValueId slope = graph.add_constant("slope", random_tensor(rng, {channels, 1, 1}, 0.1f, 1));
+    for (const BinaryKind kind :
+         {BinaryKind::min, BinaryKind::max, BinaryKind::prelu, BinaryKind::equal, BinaryKind::less, BinaryKind::greater})
+      graph.add_output(graph.add("binary", Binary{kind, {}}, {y, slope}));
+    graph.add_output(graph.add("power", Binary{BinaryKind::pow, {}}, {graph.add("exp", Unary{{ActivationKind::exp, 0, 0}}, {y}), slope}));
+    const ValueId positive = graph.add("is", Binary{BinaryKind::greater, {}}, {y, slope});
+    graph.add_output(graph.add("where", Where{}, {positive, y, slope}));
+    for (int kind = 0; kind < 10; ++kind) {
+      const auto reduction = static_cast<ReduceKind>(kind);
+      const ValueId data = reduction == ReduceKind::log_sum ? graph.add("exp", Unary{{ActivationKind::exp, 0, 0}}, {y}) : y;
+      graph.add_output(graph.add("reduced", Reduce{reduction, {-1, 1}, kind % 2 == 0}, {data}));
+    }
+    check_against_reference(graph, 21);
+  }
+}
+
+TEST_CASE("normalizations agree with the reference") {
+  Rng rng(16);
+  Graph graph;
+  const ValueId x = graph.add_input("x", DType::float32, {Dim::symbol("N"), 6, 5, 4});
+  const auto constant = [&](const char* name, Dims dims) { return graph.add_constant(name, random_tensor(rng, std::move(dims))); };
+  graph.add_output(graph.add("layer", LayerNorm{2, 1e-3f}, {x, constant("g", {5, 4}), constant("b", {5, 4})}));
+  graph.add_output(graph.add("layer without beta", LayerNorm{-1, 1e-3f}, {x, constant("g1", {4})}));
+  graph.add_output(graph.add("instance", InstanceNorm{1e-3f}, {x, constant("g2", {6}), constant("b2", {6})}));
+  graph.add_output(graph.add("lrn", Lrn{4, 0.5f, 0.75f, 2}, {x}));
+  graph.add_output(graph.add("log", Softmax{1, false, true}, {x}));
+  check_against_reference(graph, 22);
+}
+
+TEST_CASE("windows over volumes agree with the reference") {
+  Rng rng(17);
+  Graph graph;
+  const ValueId x = graph.add_input("x", DType::float32, {Dim::symbol("N"), 4, 5, 6, 7});
+  const ValueId y =
+      add_conv(graph, rng, "conv", x, 4, 6, {.kernel = {3, 2, 3}, .strides = {1, 2, 1}, .pads = {1, 0, 1, 1, 1, 1}, .groups = 2});
+  graph.add_output(add_relu(graph, "relu", y));
+  const Window window{.strides = {1, 2, 2}, .pads = {0, 1, 0, 1, 0, 1}, .dilations = {2, 1, 1}};
+  for (const PoolKind kind : {PoolKind::max, PoolKind::average, PoolKind::lp, PoolKind::max_index})
+    graph.add_output(graph.add("pool", Pool{.kind = kind, .kernel = {2, 2, 2}, .window = window, .ceil_mode = true, .order = 3}, {x}));
+  const ValueId flat = graph.add_input("flat", DType::float32, {Dim::symbol("N"), 3, 11});
+  graph.add_output(graph.add("lp", Pool{.kind = PoolKind::lp, .kernel = {3}, .window = {.strides = {2}}}, {flat}));
+  const ValueId weight = graph.add_constant("w", random_tensor(rng, {4, 3, 2, 3, 2}));
+  ConvTranspose transposed;
+  transposed.window = {.strides = {2, 1, 2}, .pads = {0, 1, 0, 1, 0, 0}, .dilations = {1, 1, 2}};
+  transposed.groups = 2;
+  graph.add_output(graph.add("transposed", transposed, {x, weight}));
+  check_against_reference(graph, 23);
+}
+
+TEST_CASE("more data movement agrees with the reference") {
+  Rng rng(18);
+  Graph graph;
+  const ValueId x = graph.add_input("x", DType::float32, {Dim::symbol("N"), 8, 4, 6});
+  const auto ints = [&](const char* name, std::initializer_list<std::int64_t> v) { return graph.add_constant(name, i64(v)); };
+  graph.add_output(graph.add("tile", Tile{}, {x, ints("r", {2, 1, 3, 2})}));
+  graph.add_output(graph.add("tile none", Tile{}, {x, ints("r0", {1, 1, 1, 1})}));
+  const ValueId deep = graph.add("deep", Unsqueeze{{0, 1, 2}}, {x});  // seven dimensions leave room for one repeat
+  graph.add_output(graph.add("tile deep", Tile{}, {deep, ints("r7", {2, 1, 3, 1, 2, 1, 2})}));
+  for (const DepthOrder order : {DepthOrder::dcr, DepthOrder::crd}) {
+    graph.add_output(graph.add("to space", DepthToSpace{2, order}, {x}));
+    graph.add_output(graph.add("to depth", SpaceToDepth{2, order}, {x}));
+  }
+  graph.add_output(graph.add("wrap", Pad{PadMode::wrap, 0}, {x, ints("p", {0, 9, -1, 2, 0, 0, 7, 1})}));
+  const ValueId value = graph.add_constant("value", make_f32({}, std::vector<float>{2.5f}));
+  graph.add_output(graph.add("pad", Pad{}, {x, ints("p2", {1, 2, 0, 3}), value, ints("axes", {-1, 2})}));
+  for (const bool largest : {true, false}) {
+    graph.add_output(graph.add("top", TopK{2, largest}, {x, ints("k", {3})}));
+    graph.add_output(graph.add("where", TopK{-1, largest, true, TopKPart::indices}, {x, ints("k1", {2})}));
+  }
+  graph.add_output(graph.add("axes", Reduce{ReduceKind::sum, {}, true}, {x, ints("over", {1, 3})}));
+  graph.add_output(graph.add("squeezed", Squeeze{}, {graph.add("unsqueezed", Unsqueeze{}, {x, ints("at", {1, -1})}), ints("at1", {1})}));
+  const auto scales = [&](const char* name, float h, float w) {
+    return graph.add_constant(name, make_f32({4}, std::vector<float>{1, 1, h, w}));
+  };
+  Resize nearest{.coordinates = ResizeCoordinates::asymmetric, .rounding = ResizeRounding::floor};
+  graph.add_output(graph.add("nearest", nearest, {x, ValueId{}, scales("s2", 2, 3)}));
+  graph.add_output(graph.add("linear", Resize{.mode = ResizeMode::linear}, {x, ValueId{}, scales("s3", 2.5f, 0.5f)}));
+  check_against_reference(graph, 24, 3);
+}
+
+TEST_CASE("integers agree with the reference") {
+  Rng rng(19);
+  Graph graph;
+  const ValueId x = graph.add_input("x", DType::float32, {2, 6, 5, 4});
+  const ValueId scale = graph.add_constant("scale", make_f32({}, std::vector<float>{0.015625f}));
+  const ValueId each = graph.add_constant("each", make_f32({6}, std::vector<float>{0.5f, 0.25f, 0.125f, 1, 2, 0.0625f}));
+  const ValueId q = graph.add("q", Quantize{}, {x, scale});
+  graph.add_output(q);
+  const ValueId by_channel = graph.add("by channel", Quantize{1, 0, DType::int8}, {x, each});
+  graph.add_output(by_channel);
+  graph.add_output(graph.add("back", Dequantize{-3, 0, DType::float32}, {by_channel, each}));
+  MutableTensor weight(DType::int8, {4, 3, 3, 3}), zero(DType::uint8, {});
+  for (std::int8_t& w : weight.as<std::int8_t>()) w = static_cast<std::int8_t>(rng.integer(-128, 127));
+  zero.as<std::uint8_t>()[0] = 7;
+  ConvInteger conv;
+  conv.window.pads = {1, 1, 1, 1};
+  conv.groups = 2;
+  graph.add_output(graph.add("conv", conv, {q, graph.add_constant("w", weight), graph.add_constant("z", zero)}));
+  MutableTensor b(DType::int8, {4, 3}), zeros(DType::int8, {3});
+  for (std::int8_t& w : b.as<std::int8_t>()) w = static_cast<std::int8_t>(rng.integer(-128, 127));
+  for (std::int8_t& w : zeros.as<std::int8_t>()) w = static_cast<std::int8_t>(rng.integer(-5, 5));
+  graph.add_output(graph.add("product", MatMulInteger{}, {q, graph.add_constant("b", b), ValueId{}, graph.add_constant("zb", zeros)}));
+  check_against_reference(graph, 25);
+}
+
+TEST_CASE("inputs that decide shapes get a plan for each of their values") {
+  Graph graph;
+  const ValueId x = graph.add_input("x", DType::float32, {2, 6});
+  const ValueId shape = graph.add_input("shape", DType::int64, {2});
+  graph.add_output(graph.add("y", Reshape{}, {x, shape}));
+  verify(graph);
+  CHECK(shape_inputs(graph) == std::vector<ValueId>{shape});
+  run::Network network(graph);
+  CHECK(network.shape_inputs() == std::vector<std::size_t>{1});
+  const auto first = network.executable({{2, 6}, {2}}, host(), {}, {i64({3, 4})});
+  CHECK(first->plan().values[static_cast<std::size_t>(first->plan().outputs[0])].dims == Dims{3, 4});
+  const auto second = network.executable({{2, 6}, {2}}, host(), {}, {i64({12, -1})});
+  CHECK(second->plan().values[static_cast<std::size_t>(second->plan().outputs[0])].dims == Dims{12, 1});
+  CHECK(network.executable({{2, 6}, {2}}, host(), {}, {i64({3, 4})}) == first);
+  CHECK_THROWS_WITH_AS(network.executable({{2, 6}, {2}}, host(), {}, {i64({5, -1})}),
+                       "node 'y' (Reshape): 12 elements in rows of 5; expected a shape with as many elements as the input", Error);
 }
 
 TEST_CASE("the shape arithmetic of exporters is planned away") {

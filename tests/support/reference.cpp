@@ -1,5 +1,6 @@
 #include "tests/support/reference.h"
 
+#include <algorithm>
 #include <cmath>
 #include <konv/error.hpp>
 
@@ -75,12 +76,24 @@ double activate(const Activation& a, double x) {
     case ActivationKind::none: return x;
     case ActivationKind::relu: return x < 0 ? 0 : x;
     case ActivationKind::leaky_relu: return x < 0 ? static_cast<double>(a.alpha) * x : x;
-    case ActivationKind::clip: return x < a.alpha ? static_cast<double>(a.alpha) : (x > a.beta ? static_cast<double>(a.beta) : x);
+    case ActivationKind::clip: return std::min<double>(a.beta, std::max<double>(a.alpha, x));
     case ActivationKind::sigmoid: return 1 / (1 + std::exp(-x));
     case ActivationKind::hard_sigmoid: return unit(static_cast<double>(a.alpha) * x + static_cast<double>(a.beta));
     case ActivationKind::hard_swish: return x * unit(x / 6 + 0.5);
     case ActivationKind::tanh: return std::tanh(x);
     case ActivationKind::silu: return x / (1 + std::exp(-x));
+    case ActivationKind::elu: return x < 0 ? static_cast<double>(a.alpha) * (std::exp(x) - 1) : x;
+    case ActivationKind::selu: return static_cast<double>(a.beta) * (x > 0 ? x : static_cast<double>(a.alpha) * (std::exp(x) - 1));
+    case ActivationKind::softplus: return std::log(1 + std::exp(x));
+    case ActivationKind::gelu: return x / 2 * (1 + std::erf(x / std::sqrt(2.0)));
+    case ActivationKind::gelu_tanh: return x / 2 * (1 + std::tanh(std::sqrt(2 / std::acos(-1.0)) * (x + 0.044715 * x * x * x)));
+    case ActivationKind::mish: return x * std::tanh(std::log(1 + std::exp(x)));
+    case ActivationKind::erf: return std::erf(x);
+    case ActivationKind::sqrt: return std::sqrt(x);
+    case ActivationKind::exp: return std::exp(x);
+    case ActivationKind::log: return std::log(x);
+    case ActivationKind::abs: return std::abs(x);
+    case ActivationKind::neg: return -x;
   }
   return x;
 }

@@ -46,13 +46,22 @@ std::int64_t broadcast_position(const Dims& dims, const Ints& index);
 Data run_op(const Conv&, const Inputs&);
 Data run_op(const ConvTranspose&, const Inputs&);
 Data run_op(const Pool&, const Inputs&);
+Data run_op(const ConvInteger&, const Inputs&);
 // reference_math.cpp
 Data run_op(const Gemm&, const Inputs&);
 Data run_op(const MatMul&, const Inputs&);
 Data run_op(const BatchNorm&, const Inputs&);
 Data run_op(const Unary&, const Inputs&);
 Data run_op(const Binary&, const Inputs&);
+Data run_op(const MatMulInteger&, const Inputs&);
+Data run_op(const Where&, const Inputs&);
 Data run_op(const Softmax&, const Inputs&);
+Data run_op(const LayerNorm&, const Inputs&);
+Data run_op(const InstanceNorm&, const Inputs&);
+Data run_op(const Lrn&, const Inputs&);
+Data run_op(const TopK&, const Inputs&);
+Data run_op(const Quantize&, const Inputs&);
+Data run_op(const Dequantize&, const Inputs&);
 Data run_op(const Reduce&, const Inputs&);
 Data run_op(const Cast&, const Inputs&);
 // reference_data.cpp
@@ -69,5 +78,10 @@ Data run_op(const ShapeOf&, const Inputs&);
 Data run_op(const Gather&, const Inputs&);
 Data run_op(const ConstantOfShape&, const Inputs&);
 Data run_op(const Expand&, const Inputs&);
+Data run_op(const Tile&, const Inputs&);
+Data run_op(const DepthToSpace&, const Inputs&);
+Data run_op(const SpaceToDepth&, const Inputs&);
+Data run_op(const Arange&, const Inputs&);
+Data run_op(const Resize&, const Inputs&);
 
 }  // namespace konv::test

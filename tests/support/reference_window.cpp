@@ -184,22 +184,62 @@ Data run_op(const Pool& op, const Inputs& in) {
 
   const std::int64_t taps = product(op.kernel), in_pixels = product(x.dims, 2, x.rank()), pixels = product(out_sizes(axes));
   Data y = real_data(image_dims(x.dim(0), x.dim(1), out_sizes(axes)));
+  if (op.kind == PoolKind::max_index) y.dtype = DType::int64;
   for (std::int64_t plane = 0; plane < x.dim(0) * x.dim(1); ++plane) {
     for (std::int64_t p = 0; p < pixels; ++p) {
-      double sum = 0, largest = -std::numeric_limits<double>::infinity();
-      std::int64_t count = 0;
+      double sum = 0, powers = 0, largest = -std::numeric_limits<double>::infinity();
+      std::int64_t count = 0, place = 0;
       for (std::int64_t t = 0; t < taps; ++t) {
         const std::int64_t source = table[p * taps + t];
         if (source >= 0 || (source == kPadding && op.count_include_pad)) ++count;
         if (source < 0) continue;
         const double value = x.real[plane * in_pixels + source];
         sum += value;
+        powers += std::pow(std::abs(value), static_cast<double>(op.order));
+        if (value > largest) place = source;
         if (value > largest || std::isnan(value)) largest = value;
       }
-      const double average = count > 0 ? sum / static_cast<double>(count) : 0;
-      y.real[plane * pixels + p] = op.kind == PoolKind::max ? largest : average;
+      double& result = y.real[plane * pixels + p];
+      switch (op.kind) {
+        case PoolKind::max: result = largest; break;
+        case PoolKind::average: result = count > 0 ? sum / static_cast<double>(count) : 0; break;
+        case PoolKind::lp: result = std::pow(powers, 1 / static_cast<double>(op.order)); break;
+        case PoolKind::max_index: {
+          Ints index = index_of(in_sizes(axes), place);
+          Dims sizes = in_sizes(axes);
+          if (op.column_major) {
+            std::reverse(index.begin(), index.end());
+            std::reverse(sizes.begin(), sizes.end());
+          }
+          y.ints.push_back(plane * in_pixels + position(sizes, index));
+        }
+      }
     }
   }
+  if (op.kind == PoolKind::max_index) y.real.clear();
+  return y;
+}
+
+Data run_op(const ConvInteger& op, const Inputs& in) {
+  const auto shifted = [&](int i, int zero_slot) {
+    Data x = *in[static_cast<std::size_t>(i)];
+    x.dtype = DType::float32;
+    const Data* zero = input(in, zero_slot);
+    const std::int64_t per_channel = product(x.dims, 1, x.rank());
+    for (std::size_t e = 0; e < x.ints.size(); ++e) {
+      const std::int64_t z = !zero ? 0 : zero->ints[zero->ints.size() == 1 ? 0 : static_cast<std::int64_t>(e) / per_channel];
+      x.real.push_back(static_cast<double>(x.ints[e] - z));
+    }
+    return x;
+  };
+  const Data x = shifted(ConvInteger::kInput, ConvInteger::kInputZero), w = shifted(ConvInteger::kWeight, ConvInteger::kWeightZero);
+  Conv conv;
+  conv.window = op.window;
+  conv.groups = op.groups;
+  Data y = run_op(conv, {&x, &w});
+  y.dtype = DType::int32;
+  for (const double value : y.real) y.ints.push_back(static_cast<std::int64_t>(value));
+  y.real.clear();
   return y;
 }
 

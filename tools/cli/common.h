@@ -84,6 +84,7 @@ void add_bench(CLI::App& program);
 void add_bench_conv(CLI::App& program);
 void add_compare(CLI::App& program);
 void add_inspect(CLI::App& program);
+void add_export(CLI::App& program);
 void add_devices(CLI::App& program);
 
 }  // namespace konv::tools

@@ -39,6 +39,7 @@ int main(int argc, char** argv) {
     konv::tools::add_bench_conv(program);
     konv::tools::add_compare(program);
     konv::tools::add_inspect(program);
+    konv::tools::add_export(program);
     konv::tools::add_devices(program);
     program.parse(argc, argv);
     return std::fflush(stdout) == 0 ? 0 : fail("standard output: cannot be written; expected an open pipe or file", 1);

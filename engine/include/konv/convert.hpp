@@ -20,6 +20,9 @@ struct ConvertOptions {
 /// Reads trained weights as found: no pass is applied. Throws konv::Error.
 KONV_API Model convert(const std::string& path, const ConvertOptions& options = {});
 
+/// Writes the model as an ONNX file, whole or not at all, optimized or not as it is. Throws konv::Error for what ONNX cannot say.
+KONV_API void export_onnx(const Model& model, const std::string& path);
+
 /// Name and one-line summary of every architecture a checkpoint can be read as.
 KONV_API std::vector<std::pair<std::string, std::string>> architectures();
 

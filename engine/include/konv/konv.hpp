@@ -110,6 +110,8 @@ class KONV_API Model {
   static Model from_bytes(std::span<const std::byte> bytes, const std::string& name);
   /// Writes a .konv file, whole or not at all.
   void save(const std::string& path) const;
+  /// The bytes of such a file.
+  std::vector<std::byte> to_bytes() const;
 
   std::vector<TensorInfo> inputs() const;
   std::vector<TensorInfo> outputs() const;

@@ -19,8 +19,8 @@ double activated(const Activation& a, double x) {
     case ActivationKind::hard_swish: return x * unit(x / 6 + 0.5);
     case ActivationKind::tanh: return std::tanh(x);
     case ActivationKind::silu: return x / (1 + std::exp(-x));
+    default: return apply(a, x);  // the rarer ones have one definition
   }
-  return x;
 }
 
 }  // namespace

@@ -1,15 +1,17 @@
 #include "kernels/cpu/eltwise/eltwise.h"
 #include "kernels/cpu/traffic.h"
+#include "kernels/cpu/typed.h"
 
 namespace konv {
 namespace {
 
-const char* refuse_binary_integers(const BinaryShape& s) { return s.dtype == DType::float32 ? nullptr : "not float32"; }
-
 const char* refuse_binary_other(const BinaryShape& s) {
-  const bool known = s.dtype == DType::float32 || s.dtype == DType::int32 || s.dtype == DType::int64;
-  return known ? nullptr : "neither float32 nor int32 nor int64";
+  if (s.dtype != DType::float32) return "not float32";
+  if (is_comparison(s.kind)) return "a comparison";
+  return s.kind == Arithmetic::pow ? "a power" : nullptr;
 }
+
+const char* refuse_binary_packed(const BinaryShape& s) { return refuse_packed(s.dtype); }
 
 double cost_binary(const BinaryShape& s, const Machine& m) {
   const auto count = static_cast<double>(s.count);

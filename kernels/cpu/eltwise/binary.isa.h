@@ -1,4 +1,4 @@
-// Arithmetic of two float32 operands with broadcasting.
+// Functions of two float32 operands with broadcasting. Minimum and maximum hand on NaN, as NumPy's do.
 #include "kernels/cpu/eltwise/eltwise.h"
 #include "kernels/cpu/epilogue.h"
 #include "kernels/cpu/per_isa.h"
@@ -65,6 +65,13 @@ void run(const BinaryArgs& args, std::int64_t chunk, void*) {
       case Arithmetic::sub: return combine(args, a, b, out, loop.step(0), n, [](float x, float y) { return x - y; });
       case Arithmetic::mul: return combine(args, a, b, out, loop.step(0), n, [](float x, float y) { return x * y; });
       case Arithmetic::div: return combine(args, a, b, out, loop.step(0), n, [](float x, float y) { return x / y; });
+      case Arithmetic::min: return combine(args, a, b, out, loop.step(0), n, [](float x, float y) { return y < x || y != y ? y : x; });
+      case Arithmetic::max: return combine(args, a, b, out, loop.step(0), n, [](float x, float y) { return x < y || y != y ? y : x; });
+      case Arithmetic::prelu: return combine(args, a, b, out, loop.step(0), n, [](float x, float y) { return x < 0 ? x * y : x; });
+      case Arithmetic::pow:
+      case Arithmetic::equal:
+      case Arithmetic::less:
+      case Arithmetic::greater: return;  // refused
     }
   });
 }

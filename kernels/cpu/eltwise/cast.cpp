@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/eltwise/eltwise.h"
 #include "kernels/cpu/eltwise/half.h"
+#include "kernels/cpu/quant/packed.h"
 #include "kernels/cpu/tiling.h"
 #include "kernels/cpu/traffic.h"
 
@@ -55,7 +56,13 @@ void load_block(DType type, const void* from, std::int64_t begin, std::int64_t n
     case DType::uint16: return load_as<std::uint16_t>(from, begin, n, block);
     case DType::uint8:
     case DType::boolean: return load_as<std::uint8_t>(from, begin, n, block);
-    default: return;  // packed types are refused
+    case DType::int4:
+    case DType::int2:
+    case DType::uint4:
+    case DType::uint2:
+      block.floating = false;
+      for (std::int64_t i = 0; i < n; ++i) block.integers[i] = static_cast<std::int64_t>(element_at(type, from, begin + i));
+      return;
   }
 }
 
@@ -86,6 +93,12 @@ float float_of(const Block& block, std::int64_t i, bool wide) {
   return wide ? static_cast<float>(static_cast<std::uint64_t>(block.integers[i])) : static_cast<float>(block.integers[i]);
 }
 
+/// Floats are cut towards zero, and of integers the lowest bits stay: types of 4 and 2 bits wrap around.
+double packed_of(const Block& block, std::int64_t i) {
+  const std::int64_t x = block.floating ? saturate<std::int64_t>(block.floats[i]) : block.integers[i];
+  return static_cast<double>(x & 15);
+}
+
 void store_block(const Block& block, DType from, DType type, void* to, std::int64_t begin, std::int64_t n) {
   const bool wide = from == DType::uint64;
   switch (type) {
@@ -113,7 +126,12 @@ void store_block(const Block& block, DType from, DType type, void* to, std::int6
     case DType::uint32: return store_integers<std::uint32_t>(block, to, begin, n);
     case DType::uint16: return store_integers<std::uint16_t>(block, to, begin, n);
     case DType::uint8: return store_integers<std::uint8_t>(block, to, begin, n);
-    default: return;  // packed types are refused
+    case DType::int4:
+    case DType::int2:
+    case DType::uint4:
+    case DType::uint2:
+      for (std::int64_t i = 0; i < n; ++i) put_element(type, to, begin + i, packed_of(block, i));
+      return;
   }
 }
 
@@ -137,7 +155,7 @@ void run(const CastArgs& args, std::int64_t chunk, void*) {
   }
 }
 
-const char* refuse_cast_packed(const CastShape& s) { return bits(s.from) < 8 || bits(s.to) < 8 ? "a type of less than 8 bits" : nullptr; }
+const char* refuse_cast_nothing(const CastShape&) { return nullptr; }
 
 double cost_cast(const CastShape& s, const Machine& m) {
   const auto count = static_cast<double>(s.count);

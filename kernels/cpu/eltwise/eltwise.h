@@ -13,18 +13,21 @@ namespace konv {
 struct UnaryShape {
   Activation function;
   std::int64_t count = 0;
+  DType dtype = DType::float32;  ///< integers know relu, clip, abs and neg
 };
 
 struct UnaryArgs {
   UnaryShape shape;
-  TensorView in, out;  ///< equal sizes, float32
+  TensorView in, out;  ///< equal sizes and types
 };
 
-enum class Arithmetic : std::uint8_t { add, sub, mul, div };
+enum class Arithmetic : std::uint8_t { add, sub, mul, div, pow, min, max, prelu, equal, less, greater };
+
+inline bool is_comparison(Arithmetic kind) { return kind >= Arithmetic::equal; }
 
 struct BinaryShape {
   Arithmetic kind = Arithmetic::add;
-  DType dtype = DType::float32;  ///< float32, int32 or int64 (integer division rounds towards zero; by zero gives 0)
+  DType dtype = DType::float32;  ///< of the operands; integer division rounds towards zero, by zero gives 0; comparisons give bool
   std::int64_t count = 0;
 };
 
@@ -32,6 +35,29 @@ struct BinaryArgs {
   BinaryShape shape;
   TensorView a, b, out;  ///< the same rank and sizes; zero strides broadcast
   Activation activation;
+};
+
+/// out = condition ? a : b, whatever the type of a and b.
+struct SelectShape {
+  std::int64_t count = 0;
+  int element_bytes = 4;  ///< 1, 2, 4 or 8
+};
+
+struct SelectArgs {
+  SelectShape shape;
+  TensorView condition, a, b, out;  ///< the same rank and sizes; zero strides broadcast; condition is bool
+};
+
+/// out[i] = start + i delta
+struct RangeShape {
+  std::int64_t count = 0;
+  DType dtype = DType::float32;
+};
+
+struct RangeArgs {
+  RangeShape shape;
+  TensorView start, delta;  ///< one element each
+  TensorView out;           ///< dense
 };
 
 /// y = gamma (x - mean) / sqrt(variance + epsilon) + beta, per channel.
@@ -47,7 +73,7 @@ struct BatchNormArgs {
 };
 
 struct CastShape {
-  DType from = DType::float32, to = DType::float32;  ///< bool, integers from 8 bits, float32, float64, float16, bfloat16
+  DType from = DType::float32, to = DType::float32;  ///< any
   std::int64_t count = 0;
 };
 
@@ -63,6 +89,14 @@ std::span<const UnaryKernel> unary_kernels();
 using BinaryCode = Code<BinaryShape, BinaryArgs>;
 using BinaryKernel = Kernel<BinaryShape, BinaryCode>;
 std::span<const BinaryKernel> binary_kernels();
+
+using SelectCode = Code<SelectShape, SelectArgs>;
+using SelectKernel = Kernel<SelectShape, SelectCode>;
+std::span<const SelectKernel> select_kernels();
+
+using RangeCode = Code<RangeShape, RangeArgs>;
+using RangeKernel = Kernel<RangeShape, RangeCode>;
+std::span<const RangeKernel> range_kernels();
 
 using BatchNormCode = Code<BatchNormShape, BatchNormArgs>;
 using BatchNormKernel = Kernel<BatchNormShape, BatchNormCode>;

@@ -108,6 +108,7 @@ void run(const ReduceArgs& args, std::int64_t chunk, void*) {
     case Reduction::sum: return reduce<Add>(args, outputs, 1.0f);
     case Reduction::max: return reduce<Larger>(args, outputs, 1.0f);
     case Reduction::min: return reduce<Smaller>(args, outputs, 1.0f);
+    default: return;  // refused
   }
 }
 

@@ -15,7 +15,7 @@ PlaneTiles tiles(const SoftmaxShape& s) {
 }
 
 /// `width` softmaxes side by side; elements of one lie `step` apart.
-void softmax_block(const float* in, float* out, std::int64_t size, std::int64_t step, std::int64_t width) {
+void softmax_block(const float* in, float* out, std::int64_t size, std::int64_t step, std::int64_t width, bool log) {
   float largest[kWidth], sum[kWidth];
   for (std::int64_t j = 0; j < width; ++j) {
     largest[j] = in[j];
@@ -26,10 +26,17 @@ void softmax_block(const float* in, float* out, std::int64_t size, std::int64_t 
   }
   for (std::int64_t i = 0; i < size; ++i) {
     for (std::int64_t j = 0; j < width; ++j) {
-      const float e = std::exp(in[i * step + j] - largest[j]);
-      out[i * step + j] = e;
+      const float x = in[i * step + j] - largest[j], e = std::exp(x);
+      out[i * step + j] = log ? x : e;
       sum[j] += e;
     }
+  }
+  if (log) {
+    for (std::int64_t j = 0; j < width; ++j) sum[j] = std::log(sum[j]);
+    for (std::int64_t i = 0; i < size; ++i) {
+      for (std::int64_t j = 0; j < width; ++j) out[i * step + j] -= sum[j];
+    }
+    return;
   }
   for (std::int64_t i = 0; i < size; ++i) {
     for (std::int64_t j = 0; j < width; ++j) out[i * step + j] /= sum[j];
@@ -49,7 +56,7 @@ void run(const SoftmaxArgs& args, std::int64_t chunk, void*) {
     for (std::int64_t b = part.begin; b < part.end; ++b) {
       const Range inner = piece(s.inner, kWidth, b);
       const std::int64_t at = o * s.size * s.inner + inner.begin;
-      softmax_block(args.in.f32() + at, args.out.f32() + at, s.size, s.inner, inner.size());
+      softmax_block(args.in.f32() + at, args.out.f32() + at, s.size, s.inner, inner.size(), s.log);
     }
   }
 }

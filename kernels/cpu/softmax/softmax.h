@@ -12,6 +12,7 @@ namespace konv {
 /// Dense data seen as [outer, size, inner]; sums run over `size`.
 struct SoftmaxShape {
   std::int64_t outer = 1, size = 0, inner = 1;
+  bool log = false;  ///< the logarithm of it
 };
 
 struct SoftmaxArgs {
