@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/api/model_impl.h"
+#include "engine/api/plan_file.h"
 
 #if KONV_HAVE_CPUINFO
 #include <cpuinfo.h>
@@ -27,7 +28,7 @@ std::string devices(bool measure) {
   }
 #if KONV_HAVE_CPUINFO
   if (cpuinfo_initialize()) {
-    cpu["name"] = cpuinfo_get_packages_count() ? cpuinfo_get_package(0)->name : "";
+    cpu["name"] = api::cpu_name();
     const auto size = [](const cpuinfo_cache* cache) { return cache ? cache->size : 0u; };
     cpu["l1d_bytes"] = size(cpuinfo_get_l1d_caches_count() ? cpuinfo_get_l1d_cache(0) : nullptr);
     cpu["l2_bytes"] = size(cpuinfo_get_l2_caches_count() ? cpuinfo_get_l2_cache(0) : nullptr);

@@ -1,15 +1,21 @@
 #include "engine/api/model_impl.h"
+#include "engine/api/tuning.h"
 #include "engine/plan/json.h"
 
 namespace konv {
 
-std::string Model::plan(const SessionOptions& options, const std::vector<std::vector<std::int64_t>>& input_shapes) const {
+std::string Model::plan(const SessionOptions& options, const std::vector<std::vector<std::int64_t>>& input_shapes, int threads) const {
   const Graph& graph = impl_->graph();
   const std::vector<Dims> shapes = input_shapes.empty() ? api::smallest_shapes(graph) : input_shapes;
   if (shapes.size() != graph.inputs().size())
     throw Error("plan: shapes for " + std::to_string(shapes.size()) + " inputs given; expected " + std::to_string(graph.inputs().size()));
-  return plan::to_json(
-      plan::make(graph, run::by_value(graph, shapes), api::machine_for(options.isa), {.memory_limit = options.memory_limit}));
+  const Machine machine = api::machine_for(options.isa);
+  plan::Options plan_options{.memory_limit = options.memory_limit};
+  if (options.tune != "off" || !options.plan_file.empty()) {
+    ThreadPool pool(threads);
+    plan_options.asked_for = api::tuned_kernels(*impl_->network, describe(), shapes, machine, options, &pool);
+  }
+  return plan::to_json(plan::make(graph, run::by_value(graph, shapes), machine, plan_options));
 }
 
 }  // namespace konv

@@ -5,6 +5,7 @@
 
 #include "engine/api/model_impl.h"
 #include "engine/api/runtime_impl.h"
+#include "engine/api/tuning.h"
 #include "engine/base/aligned.h"
 #include "engine/run/context.h"
 
@@ -40,6 +41,8 @@ void check_options(const SessionOptions& options) {
   }
   if (options.precision != "float32")
     throw Error(fmt::format("--precision {}: no kernel here computes in it; expected float32", options.precision));
+  if (options.tune != "off" && options.tune != "quick" && options.tune != "full")
+    throw Error(fmt::format("--tune {}: expected off, quick or full", options.tune));
   if (options.memory_limit < 0) throw Error(fmt::format("--memory-limit {}: expected a number of bytes, 0 for none", options.memory_limit));
 }
 
@@ -85,6 +88,7 @@ struct Session::Impl {
   SessionOptions options;
   Machine machine;
   std::string device = "cpu", isa;
+  std::string description;  // of the model, where plans are looked up by it
   /// Shapes of the inputs, and the bytes of those that decide shapes.
   struct Key {
     std::vector<Dims> shapes;
@@ -155,7 +159,8 @@ Prepared& Session::Impl::prepare() {
     std::copy(key.shape_values[i].begin(), key.shape_values[i].end(), tensor.bytes.get());
     shape_values.push_back(tensor);
   }
-  const plan::Options plan_options{.memory_limit = options.memory_limit, .threads = runtime->pool.threads()};
+  plan::Options plan_options{.memory_limit = options.memory_limit, .threads = runtime->pool.threads()};
+  plan_options.asked_for = api::tuned_kernels(*network, description, key.shapes, machine, options, &runtime->pool);
   auto made = std::make_unique<Prepared>(network->executable(key.shapes, machine, plan_options, shape_values), runtime->pool.threads());
   return *(prepared[key] = std::move(made));
 }
@@ -168,6 +173,7 @@ Session::Session(const Model& model, const Runtime& runtime, const SessionOption
   impl_->runtime = runtime.impl_;
   impl_->options = options;
   impl_->machine = api::machine_for();
+  if (!options.plan_file.empty()) impl_->description = model.describe();
   impl_->isa = name(impl_->machine.isa);
 }
 

@@ -32,6 +32,7 @@ class Network {
     std::vector<Dims> shapes;
     std::vector<std::vector<std::byte>> shape_values;
     std::vector<std::int64_t> options;
+    std::map<std::string, std::string> asked_for;
     friend auto operator<=>(const Key&, const Key&) = default;
   };
 

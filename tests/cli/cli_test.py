@@ -94,6 +94,36 @@ class MainJob(Folder):
         self.assertEqual([r["algorithm"] for r in strided], ["conv_reference_f32"])
         self.assertLess(strided[0]["max_rel_error"], 1e-5)
 
+    def test_tuned_plans_are_kept_and_replayed(self):
+        model, plan = self.convert("lenet5", "lenet"), self.path / "plan.json"
+        use = ["--plan-file", plan, "--threads", "1"]
+        bench = ["bench", model, "--iterations", "2", "--per-layer", *use]
+        self.assertIn("is not there", konv(*bench, status=1).stderr)
+        first = figures(*bench, "--tune", "full")
+        saved = json.loads(plan.read_text())
+        self.assertLessEqual(saved["plans"][0]["seconds"], saved["plans"][0]["default_seconds"])
+        replayed = figures(*bench)
+        kernels = saved["plans"][0]["kernels"]
+        for report in (first, replayed):
+            ran = {layer["name"]: layer["algorithm"] for layer in report["layers"]}
+            self.assertEqual({name: ran[name] for name in kernels}, kernels)
+        self.assertEqual({s["name"]: s["kernel"] for s in figures("inspect", model, "--plan", *use)["plan"]["steps"] if s["name"] in kernels}, kernels)
+
+        # Another choice in the file is obeyed; another network, shape, CPU or build is refused; tuning makes it right.
+        name = next(iter(kernels))
+        saved["plans"][0]["kernels"][name] = "conv_reference_f32"
+        plan.write_text(json.dumps(saved))
+        self.assertEqual({layer["name"]: layer["algorithm"] for layer in figures(*bench)["layers"]}[name], "conv_reference_f32")
+        self.assertIn("no plan for this model", konv(*bench, "--batch", "2", status=1).stderr)
+        self.assertIn("no plan for this model", konv("bench", self.convert("lenet3", "lenet"), *use, status=1).stderr)
+        saved["cpu"] = "abacus"
+        plan.write_text(json.dumps(saved))
+        self.assertIn("abacus", konv(*bench, status=1).stderr)
+        figures(*bench, "--tune", "quick")
+        self.assertNotIn("abacus", plan.read_text())
+        plan.write_text("no JSON")
+        self.assertIn("plan.json: is no plan file", konv(*bench, status=1).stderr)
+
     def test_devices_are_measured(self):
         cpu = figures("devices")["devices"][0]
         for figure in ["peak_gflops", "l1_gb_per_s", "l2_gb_per_s", "l3_gb_per_s", "dram_gb_per_s"]:

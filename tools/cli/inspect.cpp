@@ -64,7 +64,7 @@ void run(const InspectCommand& c) {
     session.isa = c.isa;
     std::vector<std::vector<std::int64_t>> shapes;
     for (const TensorInfo& input : model.inputs()) shapes.push_back(input_shape(input, c.batch));
-    graph["plan"] = Json::parse(model.plan(session, shapes));
+    graph["plan"] = Json::parse(model.plan(session, shapes, c.run.threads));
   }
   if (c.output.json) {
     fmt::print("{}\n", graph.dump(2, ' ', false, Json::error_handler_t::replace));

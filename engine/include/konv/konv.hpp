@@ -140,8 +140,9 @@ class KONV_API Model {
   std::string describe() const;
   /// The graph in Graphviz' language.
   std::string dot() const;
-  /// The plan for these input shapes as JSON: steps, kernels, refusals, memory. Empty shapes: the model's, with batch 1.
-  std::string plan(const SessionOptions& options, const std::vector<std::vector<std::int64_t>>& input_shapes = {}) const;
+  /// The plan for these input shapes as JSON: steps, kernels, refusals, memory. Empty shapes: the model's, with batch 1. `threads` (0: all cores) counts
+  /// where options name a plan file or ask for tuning.
+  std::string plan(const SessionOptions& options, const std::vector<std::vector<std::int64_t>>& input_shapes = {}, int threads = 0) const;
 
   std::int64_t weights_bytes() const;
 
@@ -175,7 +176,10 @@ struct SessionOptions {
   std::string isa;              ///< plan only: an instruction set that need not be here
   std::string precision = "float32";
   std::int64_t memory_limit = 0;  ///< bytes for weights, arena and workspace together; 0 = none
-  bool profile = false;           ///< time every step
+  std::string tune = "off";  ///< off, quick, full: measure convolution kernels in place before a shape's first run, and take the fastest
+  std::string
+      plan_file;  ///< choices to use instead of measuring; what tuning measured is written there. Plans for another CPU or build are refused
+  bool profile = false;  ///< time every step
 };
 
 /// One step of the last shape's plan.
