@@ -85,6 +85,7 @@ Model convert(const std::string& path, const ConvertOptions& options) {
   if (!options.labels.empty()) set_labels(graph, options.labels);
   if (!options.mean.empty() || !options.std.empty()) set_preprocessing(graph, options);
   const std::vector<std::byte> bytes = format::serialize(graph);
+  graph = Graph();  // its weights are in the bytes now
   return Model::from_bytes(bytes, path);
 }
 

@@ -216,7 +216,14 @@ class GraphWriter {
   OnnxWriter writer_;
 };
 
-std::int64_t ir_version(std::int64_t opset) { return opset >= 25 ? 13 : opset >= 23 ? 11 : opset >= 21 ? 10 : opset >= 19 ? 9 : 8; }
+/// The version of the file format that came with an opset (ONNX's table of versions).
+std::int64_t ir_version(std::int64_t opset) {
+  constexpr std::pair<int, int> kSince[] = {{28, 14}, {25, 13}, {24, 12}, {23, 11}, {21, 10}, {19, 9}};
+  for (const auto& [first, version] : kSince) {
+    if (opset >= first) return version;
+  }
+  return 8;
+}
 
 }  // namespace
 

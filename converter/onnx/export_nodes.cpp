@@ -120,6 +120,7 @@ void write(OnnxWriter& w, const Pool& op) {
   set(node, "ceil_mode", std::int64_t{op.ceil_mode});
   if (average) set(node, "count_include_pad", std::int64_t{op.count_include_pad});
   if (average && !op.window.dilations.empty()) w.need_opset(19);
+  if (op.ceil_mode) w.need_opset(22);  // since then a window that would start in the end padding is dropped
   if (lp) set(node, "p", op.order);
   if (indices) set(node, "storage_order", std::int64_t{op.column_major});
 }
@@ -259,14 +260,8 @@ void write(OnnxWriter& w, const Resize& op) {
   if (!op.axes.empty()) set(node, "axes", op.axes);
 }
 
-/// Types of 16 and 4 bits came with opset 21, those of 2 bits with 25.
-void need_integers(OnnxWriter& w, DType type) {
-  if (bits(type) == 16 || bits(type) == 4) w.need_opset(21);
-  if (bits(type) == 2) w.need_opset(25);
-}
-
 void write(OnnxWriter& w, const Quantize& op) {
-  need_integers(w, op.to);
+  if (bits(op.to) == 16) w.need_opset(21);
   onnx::NodeProto& node = same(w, "QuantizeLinear");
   set(node, "axis", op.axis);
   if (op.block > 0) set(node, "block_size", op.block);
@@ -276,7 +271,7 @@ void write(OnnxWriter& w, const Quantize& op) {
 }
 
 void write(OnnxWriter& w, const Dequantize& op) {
-  need_integers(w, w.graph().value(w.node().input(0)).dtype);
+  if (bits(w.graph().value(w.node().input(0)).dtype) == 16) w.need_opset(21);
   onnx::NodeProto& node = same(w, "DequantizeLinear");
   set(node, "axis", op.axis);
   if (op.block > 0) set(node, "block_size", op.block);
@@ -344,7 +339,20 @@ std::string OnnxWriter::before(const Activation& activation) { return activation
 
 void OnnxWriter::finish(const Activation& activation, const std::string& from) { write_function(*this, activation, from); }
 
+/// Types that operators learned later than the operators themselves came.
+void need_type(OnnxWriter& w, DType type) {
+  const bool small = type == DType::float16 || type == DType::bfloat16;
+  if (bits(type) == 4) w.need_opset(21);
+  if (bits(type) == 2) w.need_opset(25);
+  if (small && (std::holds_alternative<Quantize>(w.node().op) || std::holds_alternative<Dequantize>(w.node().op))) w.need_opset(19);
+  if (small && std::holds_alternative<Arange>(w.node().op)) w.need_opset(27);
+}
+
 void export_node(OnnxWriter& writer) {
+  for (const ValueId id : writer.node().inputs) {
+    if (id) need_type(writer, writer.graph().value(id).dtype);
+  }
+  need_type(writer, writer.graph().value(writer.node().output()).dtype);
   std::visit([&](const auto& op) { write(writer, op); }, writer.node().op);
 }
 

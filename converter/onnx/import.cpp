@@ -65,7 +65,8 @@ void add_value(Import& import, const std::string& name, ValueId value) {
   if (!import.values.emplace(name, value).second) throw Error(fmt::format("value '{}' is defined twice", printable(name)));
 }
 
-void add_initializers(Import& import, const onnx::GraphProto& graph) {
+/// Takes the tensors out of the file as it goes: weights need not lie in memory twice.
+void add_initializers(Import& import, onnx::GraphProto& graph) {
   const auto add = [&](const std::string& name, const auto& proto) {
     try {
       add_value(import, name, import.graph.add_constant(name, import.tensors.read(proto)));
@@ -73,7 +74,10 @@ void add_initializers(Import& import, const onnx::GraphProto& graph) {
       throw Error(fmt::format("initializer '{}' {}", printable(name), error.what()));
     }
   };
-  for (const onnx::TensorProto& tensor : graph.initializer()) add(tensor.name(), tensor);
+  for (onnx::TensorProto& tensor : *graph.mutable_initializer()) {
+    add(tensor.name(), tensor);
+    onnx::TensorProto().Swap(&tensor);  // Clear() would keep the memory
+  }
   for (const onnx::SparseTensorProto& tensor : graph.sparse_initializer()) add(tensor.values().name(), tensor);
 }
 
@@ -121,8 +125,8 @@ void add_node(Import& import, const onnx::NodeProto& proto) {
 }
 
 Graph read_model(const std::string& path) {
-  const onnx::ModelProto model = parse(map_file(path));
-  const onnx::GraphProto& proto = model.graph();
+  onnx::ModelProto model = parse(map_file(path));
+  onnx::GraphProto& proto = *model.mutable_graph();
   Import import{
       .graph = {}, .opset = find_opset(model), .tensors = TensorReader(path), .values = {}, .read_names = {}, .problems = {}, .facts = {}};
   refuse_unknown_operators(proto);

@@ -91,7 +91,10 @@ void apply(Graph& graph, const Edit& edit) {
   std::vector<NodeId> suspects;
   for (const auto& [from, to] : edit.redirected_) {
     append_producers(graph, {from}, suspects);
-    const bool takes_name = graph.is_output(from);
+    const bool now_computes_it = std::any_of(edit.replaced_.begin(), edit.replaced_.end(), [&, value = to](const Edit::Replacement& r) {
+      return graph.node(r.id).output() == value && value != from;
+    });
+    const bool takes_name = graph.is_output(from) || now_computes_it;
     graph.redirect(from, to);
     if (takes_name) graph.rename_value(to, std::string(graph.value(from).name));
   }

@@ -19,7 +19,8 @@ class Edit {
   ValueId add(std::string name, Op op, std::vector<ValueId> inputs);
   /// Puts `op` in the place of node `id`: same name, same outputs, other inputs.
   void replace(NodeId id, Op op, std::vector<ValueId> inputs);
-  /// All readers of `from` read `to`; when `from` is a graph output, `to` takes over its name (keeps_interface() says when it cannot).
+  /// All readers of `from` read `to`. `to` takes over the name where `from` is a graph output (keeps_interface() says when it cannot), and where this edit
+  /// replaces the node that produces `to`: what is called so before and after are the same numbers.
   void redirect(ValueId from, ValueId to);
   void remove(NodeId id);
 

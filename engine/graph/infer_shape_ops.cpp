@@ -310,8 +310,8 @@ Fact infer_op(const Arange&, const NodeFacts& node) {
   const std::int64_t step = (*delta)[0];
   if (step == 0) node.fail("delta 0", "a step forwards or backwards");
   const std::int64_t distance = checked_sub((*limit)[0], (*start)[0]);
-  const std::int64_t whole = distance / step,
-                     count = std::max<std::int64_t>(0, whole + (distance % step != 0 && (distance < 0) == (step < 0)));
+  const std::int64_t whole = step == -1 ? checked_sub(0, distance) : distance / step,
+                     count = std::max<std::int64_t>(0, whole + (step != -1 && distance % step != 0 && (distance < 0) == (step < 0)));
   too_many(static_cast<double>(count));
   fact.shape = Shape{count};
   if (count > static_cast<std::int64_t>(kMostInts)) return fact;

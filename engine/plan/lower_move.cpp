@@ -21,6 +21,12 @@ CopyStep copy_of(const Builder& b, const Node& node) {
   return {{.count = element_count(b.dims(node.output())), .element_bytes = element_bytes(b, node, node.output())}, {}};
 }
 
+/// Repetition that takes a copy for each time has its limit: files could ask for any number.
+void expect_pieces(const Node& node, std::size_t count) {
+  constexpr std::size_t kMost = 1 << 16;
+  if (count > kMost) throw Error(fmt::format("{}: repeats its input {} times; expected at most {}", describe_node(node), count, kMost));
+}
+
 /// Along one dimension: `count` output elements from `out` on come from input elements `in`, `in + step`, ...
 struct Segment {
   std::int64_t out, count, in, step;
@@ -37,6 +43,7 @@ std::vector<Segment> pad_segments(const std::string& who, PadMode mode, std::int
   if (mode == PadMode::wrap) {
     if (size > 0 && in_size <= 0) throw Error(who + ": pads an empty dimension by repeating it; expected elements to repeat");
     segments.clear();
+    if (size / in_size > 1 << 16) throw Error(fmt::format("{}: repeats {} elements to {}; expected fewer repetitions", who, in_size, size));
     for (std::int64_t out = 0, in = ((-before) % in_size + in_size) % in_size; out < size; in = 0) {
       const std::int64_t length = std::min(in_size - in, size - out);
       segments.push_back({out, length, in, 1});
@@ -185,6 +192,7 @@ void lower(Builder& b, NodeId id, const Node& node, const Pad& op) {
         p.out_start += out_strides[i] * s.out;
         next.push_back(std::move(p));
       }
+      expect_pieces(node, next.size());
     }
     pieces = std::move(next);
   }
@@ -256,6 +264,7 @@ void lower(Builder& b, NodeId id, const Node& node, const Tile&) {
     std::vector<Piece> next;
     const bool as_dimension = repeats[i] > 1 && free > 0;
     if (as_dimension) --free;
+    if (!as_dimension) expect_pieces(node, pieces.size() * static_cast<std::size_t>(repeats[i]));
     for (const Piece& piece : pieces) {
       for (std::int64_t r = 0; r < (as_dimension ? std::min<std::int64_t>(1, repeats[i]) : repeats[i]); ++r) {
         Piece p = piece;

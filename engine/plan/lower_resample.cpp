@@ -25,7 +25,7 @@ std::optional<double> coordinate(const Resize& op, const ResizedAxis& g, std::in
     case ResizeCoordinates::tf_crop_and_resize: {
       const double span = (g.roi_end - g.roi_start) * (size - 1);
       const double at = (width == 1 ? span / 2 : x * span / (width - 1)) + g.roi_start * (size - 1);
-      if (at < 0 || at > size - 1) return {};
+      if (!(at >= 0 && at <= size - 1)) return {};  // NaN is outside, too
       return at;
     }
   }

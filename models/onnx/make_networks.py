@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Well-known architectures as ONNX files with random weights: make_networks.py -o FOLDER [NAME...] [--size PIXELS] [--seed N] [--opset N].
+"""Well-known architectures as ONNX files with random weights: make_networks.py -o FOLDER [NAME...] [--size PIXELS] [--open-size] [--seed N] [--opset N].
 
 The layers, their sizes and their order are the published ones; weights are random (He et al. 2015) and batch norms near the identity, so that numbers stay in
 range through any depth. The same name, size, seed and opset give the same file. Needs the Python packages onnx and numpy.
@@ -19,8 +19,9 @@ from onnx import TensorProto, helper, numpy_helper
 class Network:
     """A graph under construction. Layers take and return names of values; `channels` knows how many channels a value has."""
 
-    def __init__(self, name, size, seed):
+    def __init__(self, name, size, seed, open_size=False):
         self.name, self.size = name, size
+        self.spatial = ["H", "W"] if open_size else [size, size]
         self.random = np.random.default_rng([seed, zlib.crc32(name.encode())])
         self.nodes, self.constants, self.channels, self.count = [], [], {"input": 3}, 0
 
@@ -96,12 +97,12 @@ class Network:
         return self.add("Resize", [x, "", self.constant([1, 1, 2, 2])], mode=mode, **more)
 
     def model(self, output, opset):
-        image = ["N", self.channels[output], self.size, self.size]
+        image = ["N", self.channels[output], *self.spatial]
         shape = image if self.name in SEGMENTATION else image[:2]
         graph = helper.make_graph(
             self.nodes,
             self.name,
-            [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", 3, self.size, self.size])],
+            [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", 3, *self.spatial])],
             [helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)],
             self.constants,
         )
@@ -315,8 +316,11 @@ NETWORKS = {
 }
 
 
-def make(name, size, seed, opset):
-    network = Network(name, size, seed)
+def make(name, size, seed=1, opset=18, open_size=False):
+    """The network as an onnx.ModelProto. `open_size`: height and width are symbols (shufflenet_v2 writes its sizes into reshapes and has none)."""
+    if open_size and name == "shufflenet_v2":
+        raise ValueError("shufflenet_v2: its reshapes hold sizes; expected a network without")
+    network = Network(name, size, seed, open_size)
     return network.model(NETWORKS[name][0](network), opset)
 
 
@@ -325,6 +329,7 @@ def main():
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"all by default: {', '.join(NETWORKS)}")
     parser.add_argument("-o", "--output", type=pathlib.Path, required=True, help="the folder to write to")
     parser.add_argument("--size", type=int, help="height and width of the input; 0: the smallest that works; the published one by default")
+    parser.add_argument("--open-size", action="store_true", help="height and width are symbols, as the batch always is")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--opset", type=int, default=18)
     options = parser.parse_args()
@@ -335,7 +340,7 @@ def main():
     for name in options.names or NETWORKS:
         _, full, small = NETWORKS[name]
         size = full if options.size is None else options.size or small
-        onnx.save(make(name, size, options.seed, options.opset), options.output / f"{name}.onnx")
+        onnx.save(make(name, size, options.seed, options.opset, options.open_size), options.output / f"{name}.onnx")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ TEST_CASE("the same computation twice becomes one") {
     const ValueId sum = b.add(name, b.x, b.graph.add_constant("one", make_f32({1}, std::vector<float>{one})));
     return b.relu("relu", sum);
   };
-  b.output(b.add("out", part("first", 1), part("second", 1)));
+  const ValueId first = part("first", 1), second = part("second", 1);
+  b.output(b.add("out", first, second));
   const std::vector<std::string> fired = check_fires(b.graph, "merge-duplicates");
   INFO(fired.size() << " " << fired.front() << ", " << fired.back());
   CHECK(fired == std::vector<std::string>{"merged second", "merged relu_1"});

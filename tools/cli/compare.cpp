@@ -49,7 +49,8 @@ OutputDifference output_difference(Bench& a, Bench& b) {
 
 std::vector<std::string> value_names(const Model& model) {
   std::vector<std::string> names;
-  for (const Json& node : Json::parse(model.describe())["nodes"]) {
+  const Json description = Json::parse(model.describe());  // in a range-for it would not live long enough
+  for (const Json& node : description["nodes"]) {
     for (const Json& output : node["outputs"]) names.push_back(output);
   }
   return names;
