@@ -58,6 +58,7 @@ struct Block {
   std::exception_ptr failure;
   Counters counters;
   std::mt19937_64 random;
+  std::vector<int> lane_order, warp_order;
   // (warp, kind, bytes, file, line, column)
   std::map<std::tuple<int, Access, std::size_t, const char*, unsigned, unsigned>, Instruction> instructions;
 };
@@ -92,8 +93,10 @@ void thread_main(void* argument) {
   std::terminate();
 }
 
-std::vector<int> turns(int count) {
-  std::vector<int> order(static_cast<std::size_t>(count));
+/// 0 to count - 1 in the order of the moment; `order` is kept by the caller to reuse its memory.
+const std::vector<int>& turns(std::vector<int>& order, int count) {
+  if (!order.empty() && block->options->order != Order::shuffled) return order;
+  order.resize(static_cast<std::size_t>(count));
   std::iota(order.begin(), order.end(), 0);
   if (block->options->order == Order::reversed) std::reverse(order.begin(), order.end());
   if (block->options->order == Order::shuffled) {
@@ -108,7 +111,7 @@ void run_warp(int first) {
   Thread* lanes[kWarp];
   for (int i = 0; i < kWarp; ++i) lanes[i] = block->threads[static_cast<std::size_t>(first + i)].get();
   for (;;) {
-    for (const int i : turns(kWarp)) {
+    for (const int i : turns(block->lane_order, kWarp)) {
       if (lanes[i]->state != State::ready) continue;
       block->current = lanes[i];
       lanes[i]->fiber.resume();
@@ -150,7 +153,7 @@ void run_block() {
     t.fiber.start(thread_main, &t);
   }
   for (;;) {
-    for (const int warp : turns(count / kWarp)) run_warp(warp * kWarp);
+    for (const int warp : turns(block->warp_order, count / kWarp)) run_warp(warp * kWarp);
     int done = 0, waiting = 0;
     const Thread* first = nullptr;
     for (const auto& t : block->threads) {
@@ -234,7 +237,7 @@ const char* access_name(Access kind) {
 
 void check_bounds(Access kind, const void* address, std::size_t bytes, const Site& site) {
   const auto* begin = static_cast<const std::byte*>(address);
-  if (reinterpret_cast<std::uintptr_t>(address) % bytes != 0)
+  if ((reinterpret_cast<std::uintptr_t>(address) & (bytes - 1)) != 0)  // accesses are powers of two
     fail(std::string(access_name(kind)) + " at " + place(site) + " is not aligned to " + std::to_string(bytes) + " bytes");
   if (kind == Access::shared_load || kind == Access::shared_store) {
     const std::less_equal<const std::byte*> le;
