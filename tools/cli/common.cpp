@@ -62,7 +62,7 @@ void add_output_options(CLI::App& app, Output& output, bool json) {
 SessionOptions session_options(const RunOptions& o) {
   if (o.tune != "off" || !o.plan_file.empty())
     throw Error("--tune, --plan-file: this build has no tuner; expected --tune off and no plan file");
-  return {.device = o.device, .precision = o.precision, .memory_limit = o.memory_limit};
+  return {.device = o.device, .fallback = o.fallback, .precision = o.precision, .memory_limit = o.memory_limit};
 }
 
 Model open_model(const std::string& path, const RunOptions& options, const Output& output, bool hint) {

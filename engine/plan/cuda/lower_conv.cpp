@@ -8,7 +8,8 @@ namespace konv::plan {
 namespace {
 
 /// The cheapest kernel that does not refuse, the conversion of a network input counted in.
-Choice<cuda::ConvKernel> choose_conv(const CudaBuilder& b, cuda::ConvProblem problem, ValueId input) {
+Choice<cuda::ConvKernel> choose_conv(const CudaBuilder& b, const std::string& node, cuda::ConvProblem problem, ValueId input) {
+  const auto asked = b.target.asked_for.find(node);
   Choice<cuda::ConvKernel> choice;
   double best = 0;
   std::size_t at = 0;
@@ -16,7 +17,9 @@ Choice<cuda::ConvKernel> choose_conv(const CudaBuilder& b, cuda::ConvProblem pro
     if (kernel.precision != problem.precision) continue;  // not worth a line in every plan
     Candidate candidate{kernel.name, {}, 0};
     problem.plain_input = b.plain_input(input) >= 0;
-    if (kernel.calls_cublas() && !b.target.cublas) {
+    if (asked != b.target.asked_for.end() && asked->second != kernel.name) {
+      candidate.refused = "another kernel was asked for";
+    } else if (kernel.calls_cublas() && !b.target.cublas) {
       candidate.refused = "the plug-in has no cuBLAS";
     } else if (const char* reason = kernel.refuse(problem, b.target.gpu)) {
       candidate.refused = reason;
@@ -39,7 +42,7 @@ Choice<cuda::ConvKernel> choose_conv(const CudaBuilder& b, cuda::ConvProblem pro
 
 template <class W>
 void add_conv(CudaBuilder& b, NodeId id, W work, cuda::ConvProblem problem, ValueId input, std::vector<int> rest) {
-  const Choice<cuda::ConvKernel> choice = choose_conv(b, problem, input);
+  const Choice<cuda::ConvKernel> choice = choose_conv(b, b.graph.node(id).name, problem, input);
   problem.plain_input = choice.kernel->reads_plain_input();
   std::vector<int> inputs = {problem.plain_input ? b.plain_input(input) : b.image(input)};
   inputs.insert(inputs.end(), rest.begin(), rest.end());

@@ -1,6 +1,7 @@
 // Plans for a GPU, which need not be here: NHWC images with channels padded to whole chunks of 16 bytes, weights packed once, one arena on the device.
 #pragma once
 
+#include <map>
 #include <string>
 
 #include "engine/plan/plan.h"
@@ -12,8 +13,10 @@ struct CudaTarget {
   cuda::Gpu gpu;
   std::string device;  ///< as the plan names it: "cuda:0", "cuda:h200"
   cuda::Precision precision = cuda::Precision::float32;
-  bool cublas = true;             ///< the plug-in can open it
-  bool fallback_cpu = false;      ///< nodes without a kernel become steps on the CPU instead of an error
+  bool cublas = true;         ///< the plug-in can open it
+  bool fallback_cpu = false;  ///< nodes without a kernel become steps on the CPU instead of an error
+  std::map<std::string, std::string>
+      asked_for;                  ///< node name to kernel name: no choice there, an error where that kernel refuses (convolutions)
   std::int64_t memory_limit = 0;  ///< bytes for weights, arena and workspace together; 0 = none
 };
 
