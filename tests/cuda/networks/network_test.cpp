@@ -1,19 +1,16 @@
-// Whole networks through the CUDA backend - plan, packing, arena, graph - on the interpreted device, against the reference runner.
-#include <doctest/doctest.h>
+// Whole networks through the CUDA backend - plan, packing, arena, graph - against the reference runner. Built twice: for the interpreted device and for a GPU.
+#include "tests/cuda/networks/networks.h"
 
-#include <cstdio>
-#include <set>
+#include <cstdlib>
 
 #include <konv/error.hpp>
 
 #include "converter/import.h"
 #include "engine/passes/passes.h"
-#include "engine/plan/cuda/make.h"
 #include "engine/run/context.h"
-#include "engine/run/cuda/context.h"
 #include "engine/run/network.h"
 #include "models/architectures/architectures.h"
-#include "tests/cuda/interpreted_device.h"
+#include "tests/cuda/conv_cases.h"
 #include "tests/support/compare.h"
 #include "tests/support/random_graph.h"
 #include "tests/support/reference.h"
@@ -21,77 +18,12 @@
 namespace konv::test {
 namespace {
 
-using cuda::Precision;
-
-constexpr Precision kPrecisions[] = {Precision::float32, Precision::tf32, Precision::float16};
-
-plan::CudaTarget target(Precision precision) {
-  return {.gpu = *cuda::described_gpu("h200"), .device = "cuda:h200", .precision = precision};
-}
-
-std::map<ValueId, Dims> shapes_of(const Graph& graph, const std::map<std::string, Tensor>& inputs) {
-  std::map<ValueId, Dims> shapes;
-  for (ValueId id : graph.inputs()) shapes[id] = inputs.at(graph.value(id).name).dims;
-  return shapes;
-}
-
-std::unique_ptr<run::CudaContext> prepare(const Graph& graph, const std::map<ValueId, Dims>& shapes, const plan::CudaTarget& t,
-                                          simt::Order order = simt::Order::forward) {
-  const run::CudaDevice device = interpreted_device(order);
-  auto executable = std::make_shared<run::CudaExecutable>(std::make_shared<const Graph>(graph), plan::make_for_cuda(graph, shapes, t),
-                                                          t.precision, device);
-  return std::make_unique<run::CudaContext>(std::move(executable));
-}
-
-std::vector<Tensor> run_once(run::CudaContext& context, const std::map<std::string, Tensor>& inputs) {
-  const Graph& graph = context.executable().graph();
-  for (std::size_t i = 0; i < graph.inputs().size(); ++i) context.set_input(i, inputs.at(graph.value(graph.inputs()[i]).name).bytes.get());
-  context.run();
-  std::vector<Tensor> outputs;
-  const plan::Plan& plan = context.executable().plan();
-  for (std::size_t i = 0; i < plan.outputs.size(); ++i) {
-    MutableTensor tensor(DType::float32, plan.values[static_cast<std::size_t>(plan.outputs[i])].dims);
-    context.get_output(i, tensor.bytes.get());
-    outputs.push_back(tensor);
-  }
-  return outputs;
-}
-
-/// tf32 keeps as many bits of a factor as float16; `depth` layers add up.
-double allowed(Precision p, double depth) { return p == Precision::float32 ? 1e-5 * depth : 1e-3 * depth; }
-
-/// Kernels that ran.
-std::set<std::string> check_against_reference(const Graph& source, unsigned seed, double depth = 4, std::int64_t batch = 2) {
-  Graph graph = source;
-  verify(graph);
-  Rng rng(seed);
-  const std::map<std::string, Tensor> inputs = random_inputs(rng, graph, batch);
-  const std::vector<Tensor> expected = run_reference(graph, inputs);
-  std::set<std::string> kernels;
-  for (const Precision precision : kPrecisions) {
-    const std::string name = cuda::name(precision);
-    CAPTURE(name);
-    const auto context = prepare(graph, shapes_of(graph, inputs), target(precision),
-                                 precision == Precision::tf32 ? simt::Order::shuffled : simt::Order::reversed);
-    for (int repeat = 0; repeat < (precision == Precision::float16 ? 2 : 1);
-         ++repeat) {  // a second run finds the first one's rubbish in the arena
-      const std::vector<Tensor> actual = run_once(*context, inputs);
-      REQUIRE(actual.size() == expected.size());
-      for (std::size_t i = 0; i < actual.size(); ++i) {
-        REQUIRE(actual[i].dims == expected[i].dims);
-        CHECK_CLOSE(actual[i], expected[i], allowed(precision, depth));
-      }
-    }
-    for (const plan::Step& step : context->executable().plan().steps) kernels.insert(step.kernel);
-  }
-  return kernels;
-}
-
 Tensor i64(std::initializer_list<std::int64_t> values) {
   return make_i64({static_cast<std::int64_t>(values.size())}, std::vector<std::int64_t>(values));
 }
 
 TEST_CASE("cuda network: small networks agree with the reference") {
+  if (!can_run_networks()) return;
   Rng rng(3);
   check_against_reference(conv_bn_relu(rng), 1);
   check_against_reference(conv_bn_relu(rng, 17, 33, 19), 2, 4, 3);
@@ -101,6 +33,7 @@ TEST_CASE("cuda network: small networks agree with the reference") {
 }
 
 TEST_CASE("cuda network: what ResNet-50 and MobileNetV2 are made of") {
+  if (!can_run_networks()) return;
   Rng rng(7);
   Graph graph;
   const Activation relu{ActivationKind::relu, 0, 0}, relu6{ActivationKind::clip, 0, 6};
@@ -138,6 +71,7 @@ TEST_CASE("cuda network: what ResNet-50 and MobileNetV2 are made of") {
 }
 
 TEST_CASE("cuda network: data movement agrees with the reference") {
+  if (!can_run_networks()) return;
   Rng rng(5);
   for (const std::int64_t channels : {8, 6}) {  // whole chunks, and lanes to spare
     CAPTURE(channels);
@@ -169,6 +103,7 @@ TEST_CASE("cuda network: data movement agrees with the reference") {
 }
 
 TEST_CASE("cuda network: batch normalization and activations that stand alone") {
+  if (!can_run_networks()) return;
   Rng rng(6);
   Graph graph;
   const ValueId x = graph.add_input("x", DType::float32, {Dim::symbol("N"), 5, 6, 6});
@@ -183,6 +118,7 @@ TEST_CASE("cuda network: batch normalization and activations that stand alone") 
 }
 
 TEST_CASE("cuda network: pruned weights stored compact are computed as they are") {
+  if (!can_run_networks()) return;
   Rng rng(12);
   Graph dense;
   const ValueId x = dense.add_input("x", DType::float32, {1, 64, 9, 9});
@@ -209,53 +145,14 @@ TEST_CASE("cuda network: pruned weights stored compact are computed as they are"
   pruned.value(weight).constant = compact;
   pruned.value(weight).kept_rows = kept;
   const std::map<std::string, Tensor> inputs = random_inputs(rng, dense);
-  const auto from_dense = prepare(dense, shapes_of(dense, inputs), target(Precision::float16)),
-             from_pruned = prepare(pruned, shapes_of(dense, inputs), target(Precision::float16));
+  const auto from_dense = prepare(dense, shapes_of(dense, inputs), network_target(Precision::float16)),
+             from_pruned = prepare(pruned, shapes_of(dense, inputs), network_target(Precision::float16));
   CHECK(from_dense->executable().constants(1).group_count == 36);  // 35 and one to make it even
   CHECK_CLOSE(run_once(*from_pruned, inputs)[0], run_once(*from_dense, inputs)[0], 0.0);
 }
 
-TEST_CASE("cuda network: a run is one graph launch and allocates nothing") {
-  Rng rng(13);
-  Graph graph = residual_block(rng, 16, 12, 1);
-  verify(graph);
-  const std::map<std::string, Tensor> inputs = random_inputs(rng, graph, 1);
-  const std::int64_t live = device_log().live_allocations;
-  {
-    const auto context = prepare(graph, shapes_of(graph, inputs), target(Precision::float16));
-    run_once(*context, inputs);
-    const DeviceLog before = device_log();
-    run_once(*context, inputs);
-    const DeviceLog after = device_log();
-    CHECK(after.graph_launches - before.graph_launches == 1);
-    CHECK(after.allocations == before.allocations);
-    CHECK(after.copies_outside_graphs == before.copies_outside_graphs);
-    CHECK(after.launches - before.launches >= static_cast<std::int64_t>(context->executable().plan().steps.size()));
-
-    std::vector<double> seconds(context->executable().plan().steps.size());
-    context->run_timed(seconds);
-    for (const double s : seconds) CHECK(s > 0);
-    MutableTensor out(DType::float32, {context->output_bytes(0) / 4});
-    context->get_output(0, out.bytes.get());
-    const Tensor expected = run_once(*context, inputs)[0];
-    CHECK_CLOSE(out.f32(), expected.f32(), 0.0);
-  }
-  CHECK(device_log().live_allocations == live);  // everything is given back
-}
-
-TEST_CASE("cuda network: a device without room is an error, and nothing leaks") {
-  Rng rng(14);
-  Graph graph = conv_bn_relu(rng);
-  verify(graph);
-  const std::map<std::string, Tensor> inputs = random_inputs(rng, graph, 1);
-  const std::int64_t live = device_log().live_allocations;
-  fail_next_allocation();
-  CHECK_THROWS_WITH_AS(prepare(graph, shapes_of(graph, inputs), target(Precision::float32)),
-                       "cuda:0: allocating memory: out of memory; expected it to succeed", Error);
-  CHECK(device_log().live_allocations == live);
-}
-
 TEST_CASE("cuda network: nodes without a kernel are named, or run on the CPU") {
+  if (!can_run_networks()) return;
   Rng rng(15);
   Graph graph;
   const ValueId x = graph.add_input("x", DType::float32, {Dim::symbol("N"), 6, 7, 7});
@@ -269,7 +166,7 @@ TEST_CASE("cuda network: nodes without a kernel are named, or run on the CPU") {
   const std::map<std::string, Tensor> inputs = random_inputs(rng, graph, 2);
   std::string message;
   try {
-    plan::make_for_cuda(graph, shapes_of(graph, inputs), target(Precision::float16));
+    plan::make_for_cuda(graph, shapes_of(graph, inputs), network_target(Precision::float16));
   } catch (const Error& error) {
     message = error.what();
   }
@@ -278,8 +175,8 @@ TEST_CASE("cuda network: nodes without a kernel are named, or run on the CPU") {
       "2 nodes without a CUDA kernel: node 'up' (ConvTranspose): no kernel for this operator; node 'mirror' (Pad): pads by what is there; "
       "expected --fallback cpu or --device cpu");
   const std::vector<Tensor> expected = run_reference(graph, inputs);
-  for (const Precision precision : kPrecisions) {
-    plan::CudaTarget t = target(precision);
+  for (const Precision precision : kAllPrecisions) {
+    plan::CudaTarget t = network_target(precision);
     t.fallback_cpu = true;
     const auto context = prepare(graph, shapes_of(graph, inputs), t);
     for (int repeat = 0; repeat < 2; ++repeat) CHECK_CLOSE(run_once(*context, inputs)[0], expected[0], allowed(precision, 4));
@@ -290,8 +187,10 @@ TEST_CASE("cuda network: nodes without a kernel are named, or run on the CPU") {
 }
 
 TEST_CASE("cuda network: ResNet-20 with its shipped weights says what the CPU says") {
-  Graph graph = models::find_architecture("resnet20")
-                    .build(converter::read_checkpoint(std::string(KONV_SOURCE_DIR) + "/models/weights/resnet20.safetensors"));
+  if (!can_run_networks()) return;
+  const char* folder = std::getenv("KONV_WEIGHTS");  // on a machine without the sources
+  const std::string weights = folder ? folder : std::string(KONV_SOURCE_DIR) + "/models/weights";
+  Graph graph = models::find_architecture("resnet20").build(converter::read_checkpoint(weights + "/resnet20.safetensors"));
   verify(graph);
   passes::run(graph, passes::select("default"), {.evaluate = run::evaluate});
   Rng rng(16);
@@ -304,7 +203,7 @@ TEST_CASE("cuda network: ResNet-20 with its shipped weights says what the CPU sa
   cpu.run(nullptr);
   MutableTensor expected(DType::float32, {1, 10});
   cpu.get_output(0, expected.bytes.get());
-  const auto context = prepare(graph, shapes_of(graph, inputs), target(Precision::float16));
+  const auto context = prepare(graph, shapes_of(graph, inputs), network_target(Precision::float16));
   CHECK_CLOSE(run_once(*context, inputs)[0], Tensor(expected), 0.02);
   CHECK(context->executable().plan().steps[0].kernel == "conv_first_f16");
   int halo = 0;
