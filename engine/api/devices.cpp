@@ -4,6 +4,7 @@
 
 #include "engine/api/model_impl.h"
 #include "engine/api/plan_file.h"
+#include "engine/run/cuda/plugin.h"
 
 #if KONV_HAVE_CPUINFO
 #include <cpuinfo.h>
@@ -36,7 +37,19 @@ std::string devices(bool measure) {
   }
 #endif
   out["devices"] = {std::move(cpu)};
-  out["cuda"] = "this build has no CUDA backend";
+  const run::CudaPlugin& plugin = run::cuda_plugin();
+  for (std::size_t i = 0; i < plugin.devices.size(); ++i) {
+    const konv_cuda_device& d = plugin.devices[i];
+    out["devices"].push_back({{"device", "cuda:" + std::to_string(i)},
+                              {"name", d.name},
+                              {"compute", std::to_string(d.major) + "." + std::to_string(d.minor)},
+                              {"multiprocessors", d.multiprocessors},
+                              {"memory_bytes", d.memory_bytes},
+                              {"l2_bytes", d.l2_bytes},
+                              {"driver", d.driver_version},
+                              {"runtime", d.runtime_version}});
+  }
+  out["cuda"] = plugin.table ? std::to_string(plugin.devices.size()) + " device" + (plugin.devices.size() == 1 ? "" : "s") : plugin.missing;
   return out.dump(2);
 }
 

@@ -39,6 +39,12 @@ std::vector<Dims> smallest_shapes(const Graph& graph) {
   return shapes;
 }
 
+std::vector<Dims> known_shapes(const Graph& graph) {
+  const bool known =
+      std::all_of(graph.inputs().begin(), graph.inputs().end(), [&](ValueId id) { return graph.value(id).shape.has_value(); });
+  return known ? smallest_shapes(graph) : std::vector<Dims>(graph.inputs().size());
+}
+
 TensorInfo info_of(const Graph& graph, ValueId id) {
   const Value& value = graph.value(id);
   TensorInfo info{value.name, to_type(value.dtype), {}};

@@ -31,6 +31,9 @@ const Machine& measured_machine();
 /// Input shapes with every open size set to 1.
 std::vector<Dims> smallest_shapes(const Graph& graph);
 
+/// The same, empty where an input has no shape at all.
+std::vector<Dims> known_shapes(const Graph& graph);
+
 TensorInfo info_of(const Graph& graph, ValueId value);
 
 }  // namespace api

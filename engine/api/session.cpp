@@ -1,13 +1,15 @@
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include <fmt/format.h>
 
+#include "engine/api/device_choice.h"
 #include "engine/api/model_impl.h"
+#include "engine/api/prepared.h"
 #include "engine/api/runtime_impl.h"
 #include "engine/api/tuning.h"
-#include "engine/base/aligned.h"
-#include "engine/run/context.h"
+#include "kernels/cuda/predict.h"
 
 namespace konv {
 
@@ -35,12 +37,11 @@ class Lease {
   ThreadPool* pool_;
 };
 
-void check_options(const SessionOptions& options) {
-  if (options.device != "auto" && options.device != "cpu") {
-    throw Error(fmt::format("--device {}: this build has no such device; expected auto or cpu", options.device));
-  }
-  if (options.precision != "float32")
-    throw Error(fmt::format("--precision {}: no kernel here computes in it; expected float32", options.precision));
+void check_options(const SessionOptions& options, bool on_gpu) {
+  if (!on_gpu && options.precision != "float32")
+    throw Error(fmt::format("--precision {}: no kernel of the CPU computes in it; expected float32", options.precision));
+  if (on_gpu && (options.tune != "off" || !options.plan_file.empty()))
+    throw Error("--tune, --plan-file: choose among kernels of the CPU; expected --device cpu, or neither");
   if (options.tune != "off" && options.tune != "quick" && options.tune != "full")
     throw Error(fmt::format("--tune {}: expected off, quick or full", options.tune));
   if (options.memory_limit < 0) throw Error(fmt::format("--memory-limit {}: expected a number of bytes, 0 for none", options.memory_limit));
@@ -70,23 +71,12 @@ std::string sizes(const std::vector<std::int64_t>& dims) { return to_string(Dims
 
 }  // namespace
 
-/// One shape's memory and outputs.
-struct Prepared {
-  Prepared(std::shared_ptr<const run::Executable> executable, int threads)
-      : context(std::move(executable), threads), seconds(context.executable().plan().steps.size()) {
-    const plan::Plan& plan = context.executable().plan();
-    for (std::size_t i = 0; i < plan.outputs.size(); ++i) outputs.push_back(aligned_bytes(context.output_bytes(i)));
-  }
-  run::Context context;
-  std::vector<std::shared_ptr<std::byte>> outputs;
-  std::vector<double> seconds;  // per step, of the last run
-};
-
 struct Session::Impl {
   std::shared_ptr<run::Network> network;
   std::shared_ptr<Runtime::Impl> runtime;
   SessionOptions options;
   Machine machine;
+  std::optional<api::GpuChoice> gpu;  // none: the CPU
   std::string device = "cpu", isa;
   std::string description;  // of the model, where plans are looked up by it
   /// Shapes of the inputs, and the bytes of those that decide shapes.
@@ -153,6 +143,12 @@ Prepared& Session::Impl::prepare() {
   }
   const auto found = prepared.find(key);
   if (found != prepared.end()) return *found->second;
+  if (gpu) {
+    plan::Plan plan = plan::make_for_cuda(graph(), run::by_value(graph(), key.shapes), gpu->target);
+    auto executable =
+        std::make_shared<const run::CudaExecutable>(network->shared_graph(), std::move(plan), gpu->target.precision, *gpu->device);
+    return *(prepared[key] = std::make_unique<PreparedOnCuda>(std::move(executable)));
+  }
   std::vector<Tensor> shape_values;
   for (std::size_t i = 0; i < deciding.size(); ++i) {
     MutableTensor tensor(graph().value(graph().inputs()[deciding[i]]).dtype, key.shapes[deciding[i]]);
@@ -161,20 +157,28 @@ Prepared& Session::Impl::prepare() {
   }
   plan::Options plan_options{.memory_limit = options.memory_limit, .threads = runtime->pool.threads()};
   plan_options.asked_for = api::tuned_kernels(*network, description, key.shapes, machine, options, &runtime->pool);
-  auto made = std::make_unique<Prepared>(network->executable(key.shapes, machine, plan_options, shape_values), runtime->pool.threads());
+  auto made =
+      std::make_unique<PreparedOnCpu>(network->executable(key.shapes, machine, plan_options, shape_values), runtime->pool.threads());
   return *(prepared[key] = std::move(made));
 }
 
 Session::Session(const Model& model, const SessionOptions& options) : Session(model, Runtime(), options) {}
 
 Session::Session(const Model& model, const Runtime& runtime, const SessionOptions& options) : impl_(std::make_unique<Impl>()) {
-  check_options(options);
   impl_->network = model.impl_->network;
+  impl_->gpu = api::choose_gpu_for(model.impl_->graph(), api::known_shapes(model.impl_->graph()), options);
+  check_options(options, impl_->gpu.has_value());
+  if (impl_->gpu && !impl_->gpu->device)
+    throw Error(fmt::format("--device {}: describes a GPU for plans and predictions; expected cuda or cuda:N to run on", options.device));
   impl_->runtime = runtime.impl_;
   impl_->options = options;
   impl_->machine = api::machine_for();
   if (!options.plan_file.empty()) impl_->description = model.describe();
   impl_->isa = name(impl_->machine.isa);
+  if (impl_->gpu) {
+    impl_->device = impl_->gpu->device->name;
+    impl_->isa = fmt::format("sm_{}", impl_->gpu->target.gpu.capability);
+  }
 }
 
 Session::~Session() = default;
@@ -185,17 +189,17 @@ void Session::run(std::span<const InputTensor> inputs) {
   Impl& s = *impl_;
   s.take_inputs(inputs);
   Prepared& p = s.prepare();
-  for (std::size_t i = 0; i < s.data.size(); ++i) p.context.set_input(i, s.data[i]);
+  for (std::size_t i = 0; i < s.data.size(); ++i) p.set_input(i, s.data[i]);
   {
     const Lease lease(s.runtime->pool);
     if (s.options.profile) {
       std::fill(p.seconds.begin(), p.seconds.end(), 0.0);
-      p.context.run_timed(lease.get(), p.seconds);
+      p.run_timed(lease.get(), p.seconds);
     } else {
-      p.context.run(lease.get());
+      p.run(lease.get());
     }
   }
-  for (std::size_t i = 0; i < p.outputs.size(); ++i) p.context.get_output(i, p.outputs[i].get());
+  for (std::size_t i = 0; i < p.outputs.size(); ++i) p.get_output(i, p.outputs[i].get());
   s.last = &p;
 }
 
@@ -204,11 +208,11 @@ std::size_t Session::output_count() const { return impl_->graph().outputs().size
 OutputTensor Session::output(std::size_t index) const {
   if (!impl_->last) throw Error("output: nothing has run; expected run() first");
   if (index >= output_count()) throw Error(fmt::format("output {}: the model has {}; expected a smaller index", index, output_count()));
-  const plan::Plan& plan = impl_->last->context.executable().plan();
+  const plan::Plan& plan = impl_->last->plan();
   const plan::Value& value = plan.values[static_cast<std::size_t>(plan.outputs[index])];
   const Value& origin = impl_->graph().value(impl_->graph().outputs()[index]);
   return {origin.name, api::to_type(value.layout.dtype), value.dims, impl_->last->outputs[index].get(),
-          static_cast<std::size_t>(impl_->last->context.output_bytes(index))};
+          static_cast<std::size_t>(impl_->last->output_bytes(index))};
 }
 
 const std::string& Session::device() const { return impl_->device; }
@@ -218,14 +222,17 @@ int Session::threads() const { return impl_->runtime->pool.threads(); }
 std::vector<LayerReport> Session::layers() const {
   std::vector<LayerReport> layers;
   if (!impl_->last) return layers;
-  const plan::Plan& plan = impl_->last->context.executable().plan();
-  const Machine& here = api::measured_machine();
+  const plan::Plan& plan = impl_->last->plan();
+  const Machine& here = impl_->gpu ? impl_->machine : api::measured_machine();
   for (std::size_t i = 0; i < plan.steps.size(); ++i) {
     const plan::Step& step = plan.steps[i];
     const plan::Value& output = plan.values[static_cast<std::size_t>(step.output)];
     std::int64_t bytes = output.bytes;
     for (int input : step.inputs) bytes += input < 0 ? 0 : plan.values[static_cast<std::size_t>(input)].bytes;
-    const double limit = step.nodes.empty() ? 0 : limit_seconds(step, bytes, here, impl_->runtime->pool.threads());
+    const double limit = step.nodes.empty() ? 0
+                         : impl_->gpu       ? cuda::roofline_seconds(static_cast<double>(step.macs), static_cast<double>(bytes),
+                                                                     impl_->gpu->target.gpu, impl_->gpu->target.precision)
+                                            : limit_seconds(step, bytes, here, impl_->runtime->pool.threads());
     layers.push_back({step.name, step.op, step.kernel, name(output.layout.dtype), output.dims, step.macs, impl_->last->seconds[i], limit});
   }
   return layers;
@@ -239,9 +246,9 @@ MemoryReport Session::memory() const {
       report.weights_bytes += constant->size_bytes();
   }
   if (impl_->last) {
-    const plan::Plan& plan = impl_->last->context.executable().plan();
+    const plan::Plan& plan = impl_->last->plan();
     report.arena_bytes = plan.arena_bytes;
-    report.workspace_bytes = plan.workspace_bytes * impl_->runtime->pool.threads();
+    report.workspace_bytes = plan.workspace_bytes * (impl_->gpu ? 1 : impl_->runtime->pool.threads());
   }
   return report;
 }

@@ -18,6 +18,7 @@ class Network {
   explicit Network(Graph graph);
 
   const Graph& graph() const { return *graph_; }
+  std::shared_ptr<const Graph> shared_graph() const { return graph_; }
 
   /// The executable for these sizes of the graph's inputs (in order), planned and compiled on first use. Thread-safe.
   /// `shape_values`: the elements of shape_inputs(), in their order, when there are any.

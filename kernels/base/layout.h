@@ -8,8 +8,9 @@
 namespace konv {
 
 enum class Format : std::uint8_t {
-  plain,    ///< row-major in the order of the dimensions; images are NCHW
-  blocked,  ///< [N][ceil(C/block)][H][W][block]; pad lanes hold the fill
+  plain,          ///< row-major in the order of the dimensions; images are NCHW
+  blocked,        ///< [N][ceil(C/block)][H][W][block]; pad lanes hold the fill
+  channels_last,  ///< [N][H][W][padded_channels]; pad lanes hold the fill
 };
 
 /// Physical rows and columns around an image. Producers write the interior only; the ring holds the fill.

@@ -14,7 +14,9 @@ struct BenchConvCommand {
   std::string input, filter, stride = "1", pad = "0", dilation = "1", dtype = "float32", algorithm = "all";
   std::int64_t groups = 1;
   int threads = 0;
-  double seconds = 1;
+  double seconds = 1, k_sparsity = 0;
+  std::string device = "cpu";
+  bool predict = false;
   Output output;
 };
 
@@ -61,12 +63,61 @@ Json to_json(const ConvReport& r) {
           {"refused", r.refused.empty() ? Json() : Json(r.refused)}};
 }
 
+Json to_json(const ConvPrediction& p) {
+  if (!p.refused.empty()) return {{"algorithm", p.algorithm}, {"refused", p.refused}};
+  return {{"algorithm", p.algorithm},
+          {"predicted_us", 1e6 * p.predicted_seconds},
+          {"roofline_us", 1e6 * p.roofline_seconds},
+          {"blocks", p.blocks},
+          {"blocks_per_multiprocessor", p.blocks_per_multiprocessor},
+          {"mma", p.mma},
+          {"sectors", p.sectors},
+          {"dram_bytes", p.dram_bytes},
+          {"bank_conflicts", p.bank_conflicts},
+          {"workspace_bytes", p.workspace_bytes},
+          {"chosen", p.chosen},
+          {"refused", Json()}};
+}
+
+void predict(const BenchConvCommand& c, const ConvLayer& layer, const GpuBenchOptions& options) {
+  const auto predictions = predict_convolution(layer, options);
+  if (c.output.json) {
+    Json all = Json::array();
+    for (const ConvPrediction& p : predictions) all.push_back(to_json(p));
+    fmt::print("{}\n", all.dump(2));
+    return;
+  }
+  std::vector<std::vector<std::string>> rows = {
+      {"algorithm", "predicted us", "roofline us", "blocks", "per SM", "mma", "sectors", "DRAM bytes"}};
+  std::string refusals;
+  for (const ConvPrediction& p : predictions) {
+    if (!p.refused.empty()) {
+      refusals += fmt::format("{}: {}\n", p.algorithm, p.refused);
+      continue;
+    }
+    rows.push_back({p.algorithm + (p.chosen ? " *" : ""), fmt::format("{:.1f}", 1e6 * p.predicted_seconds),
+                    fmt::format("{:.1f}", 1e6 * p.roofline_seconds), fmt::format("{}", p.blocks),
+                    fmt::format("{}", p.blocks_per_multiprocessor), fmt::format("{}", p.mma), fmt::format("{}", p.sectors),
+                    fmt::format("{}", p.dram_bytes)});
+  }
+  fmt::print("{}", table(rows));
+  if (!c.output.quiet) fmt::print(stderr, "* what the planner takes; predictions by the cost model, not measured\n{}", refusals);
+}
+
 void run(const BenchConvCommand& c) {
-  if (c.dtype != "float32") throw Error(fmt::format("--dtype {}: no convolution here computes in it; expected float32", c.dtype));
+  const bool gpu = c.device != "cpu";
+  if (c.predict && !gpu) throw Error("--predict: is for GPUs; expected --device cuda or a described one such as cuda:h200");
+  if (!gpu && c.k_sparsity != 0) throw Error("--k-sparsity: is for GPUs here; expected --device cuda or a described one such as cuda:h200");
+  if (gpu && c.predict) {
+    const GpuBenchOptions options{c.device, c.dtype, c.algorithm == "all" ? "" : c.algorithm, c.k_sparsity};
+    return predict(c, layer_of(c), options);
+  }
+  if (!gpu && c.dtype != "float32") throw Error(fmt::format("--dtype {}: no convolution here computes in it; expected float32", c.dtype));
   if (c.threads < 0) throw Error(fmt::format("--threads {}: expected 0 (all cores) or more", c.threads));
   const ConvLayer layer = layer_of(c);
-  const Runtime runtime(c.threads);
-  const auto reports = bench_convolution(layer, runtime, {.algorithm = c.algorithm == "all" ? "" : c.algorithm, .seconds = c.seconds});
+  const std::string algorithm = c.algorithm == "all" ? "" : c.algorithm;
+  const auto reports = gpu ? bench_convolution_on_gpu(layer, {c.device, c.dtype, algorithm, c.k_sparsity, c.seconds})
+                           : bench_convolution(layer, Runtime(c.threads), {.algorithm = algorithm, .seconds = c.seconds});
   if (c.output.json) {
     Json all = Json::array();
     for (const ConvReport& r : reports) all.push_back(to_json(r));
@@ -100,12 +151,20 @@ void add_bench_conv(CLI::App& program) {
   app->add_option("--pad", c->pad, "One number, DOWN,ACROSS or TOP,LEFT,BOTTOM,RIGHT")->capture_default_str();
   app->add_option("--dilation", c->dilation, "One number or DOWN,ACROSS")->capture_default_str();
   app->add_option("--groups", c->groups, "Groups of channels")->check(CLI::PositiveNumber)->capture_default_str();
-  app->add_option("--dtype", c->dtype, "Element type")->capture_default_str();
+  app->add_option("--dtype", c->dtype, "Element type; on a GPU float32, tf32 or float16")->capture_default_str();
+  app->add_option("--device", c->device, "cpu, cuda, cuda:N; with --predict also a GPU that is not here, such as cuda:h200")
+      ->capture_default_str();
+  app->add_flag("--predict", c->predict, "On a GPU: what the cost model says, without running");
+  app->add_option("--k-sparsity", c->k_sparsity,
+                  "On a GPU: share of the weight's rows that are pruned, 32 bytes of channels per tap at a time")
+      ->capture_default_str();
   app->add_option("--algorithm", c->algorithm, "all, or the name of one")->capture_default_str();
   app->add_option("--seconds", c->seconds, "Time for all algorithms together")->check(CLI::PositiveNumber)->capture_default_str();
   app->add_option("--threads", c->threads, "Threads; 0 = all cores")->check(CLI::NonNegativeNumber)->capture_default_str();
   add_output_options(*app, c->output);
-  app->footer("Example: konv bench-conv --input 1,64,56,56 --filter 64,3,3 --pad 1 --threads 1");
+  app->footer(
+      "Examples: konv bench-conv --input 1,64,56,56 --filter 64,3,3 --pad 1 --threads 1\n"
+      "          konv bench-conv --input 4,64,128,128 --filter 128,3,3 --pad 1 --dtype float16 --device cuda:h200 --predict");
   app->callback([c] { run(*c); });
 }
 

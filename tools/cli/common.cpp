@@ -60,7 +60,12 @@ void add_output_options(CLI::App& app, Output& output, bool json) {
 }
 
 SessionOptions session_options(const RunOptions& o) {
-  return {.device = o.device, .precision = o.precision, .memory_limit = o.memory_limit, .tune = o.tune, .plan_file = o.plan_file};
+  return {.device = o.device,
+          .fallback = o.fallback,
+          .precision = o.precision,
+          .memory_limit = o.memory_limit,
+          .tune = o.tune,
+          .plan_file = o.plan_file};
 }
 
 Model open_model(const std::string& path, const RunOptions& options, const Output& output, bool hint) {

@@ -44,8 +44,10 @@ void print_plan(const Json& plan) {
     }
     rows.push_back({step["name"], step["op"], step["kernel"], fmt::format("{:.1f}", 1e6 * step["cost"].get<double>()), others});
   }
-  fmt::print("{}device {}, {}, arena {} bytes, workspace {} bytes per thread\n", table(rows), plan["device"].get<std::string>(),
-             plan["isa"].get<std::string>(), plan["arena_bytes"].dump(), plan["workspace_bytes"].dump());
+  const auto device = plan["device"].get<std::string>();
+  const bool cpu = device == "cpu";
+  fmt::print("{}device {}{}, arena {} bytes, workspace {} bytes{}\n", table(rows), device, cpu ? ", " + plan["isa"].get<std::string>() : "",
+             plan["arena_bytes"].dump(), plan["workspace_bytes"].dump(), cpu ? " per thread" : "");
 }
 
 void run(const InspectCommand& c) {
@@ -87,7 +89,8 @@ void add_inspect(CLI::App& program) {
   app->add_option("--dot", c->dot, "Write the graph in Graphviz' language to this file");
   add_run_options(*app, c->run);
   add_output_options(*app, c->output);
-  app->footer("Example: konv inspect resnet20.konv --plan --isa avx2");
+  app->footer(
+      "Example: konv inspect resnet20.konv --plan --isa avx2; konv inspect resnet20.konv --plan --device cuda:h200 --precision float16");
   app->callback([c] { run(*c); });
 }
 

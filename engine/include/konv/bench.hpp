@@ -46,4 +46,35 @@ struct ConvBenchOptions {
 /// and for an unknown algorithm.
 KONV_API std::vector<ConvReport> bench_convolution(const ConvLayer& layer, const Runtime& runtime, const ConvBenchOptions& options = {});
 
+/// One CUDA kernel on one layer, without running it: what it would do, and how long that would take by the cost model.
+struct ConvPrediction {
+  std::string algorithm;
+  std::string refused;           ///< why it does not take the layer; the rest is 0 then
+  double predicted_seconds = 0;  ///< one launch after another in a CUDA graph
+  double roofline_seconds = 0;   ///< useful multiply-adds at the precision's peak, bytes at DRAM's bandwidth
+  std::int64_t blocks = 0;
+  int blocks_per_multiprocessor = 0;
+  std::int64_t mma = 0;             ///< tensor core instructions of all warps
+  std::int64_t sectors = 0;         ///< of 32 bytes between multiprocessors and L2
+  std::int64_t dram_bytes = 0;      ///< inputs, weights and outputs once
+  std::int64_t bank_conflicts = 0;  ///< further passes over shared memory
+  std::int64_t workspace_bytes = 0;
+  bool chosen = false;  ///< what the planner takes
+};
+
+struct GpuBenchOptions {
+  std::string device = "cuda";  ///< cuda, cuda:N; for predictions also "cuda:h200"
+  std::string precision = "float32";
+  std::string algorithm;  ///< empty: all of them
+  double k_sparsity = 0;  ///< share of the weight's K groups (32 bytes of channels at one tap) that are zero
+  double seconds = 1;     ///< for all algorithms together
+  std::uint64_t seed = 1;
+};
+
+/// Predicted on any machine. Throws Error for layers that cannot be, unknown devices and unknown algorithms.
+KONV_API std::vector<ConvPrediction> predict_convolution(const ConvLayer& layer, const GpuBenchOptions& options);
+
+/// Measured on a device that is here, with events around the layer; `isa` of the reports is the compute capability.
+KONV_API std::vector<ConvReport> bench_convolution_on_gpu(const ConvLayer& layer, const GpuBenchOptions& options);
+
 }  // namespace konv

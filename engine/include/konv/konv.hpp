@@ -172,13 +172,15 @@ class KONV_API Runtime {
 };
 
 struct SessionOptions {
-  std::string device = "auto";  ///< auto, cpu, cuda, cuda:N
+  std::string device = "auto";  ///< auto, cpu, cuda, cuda:N; for Model::plan also GPUs that are not here, "cuda:h200"
+  std::string fallback;         ///< "cpu": nodes without a CUDA kernel run on the CPU; empty: they are an error
   std::string isa;              ///< plan only: an instruction set that need not be here
   std::string precision = "float32";
   std::int64_t memory_limit = 0;  ///< bytes for weights, arena and workspace together; 0 = none
-  std::string tune = "off";  ///< off, quick, full: measure convolution kernels in place before a shape's first run, and take the fastest
-  std::string
-      plan_file;  ///< choices to use instead of measuring; what tuning measured is written there. Plans for another CPU or build are refused
+  /// off, quick, full: measure the CPU's convolution kernels in place before a shape's first run, and take the fastest.
+  std::string tune = "off";
+  /// Choices to use instead of measuring; what tuning measured is written there. Plans for another CPU or build are refused.
+  std::string plan_file;
   bool profile = false;  ///< time every step
 };
 
@@ -212,8 +214,8 @@ class KONV_API Session {
   std::size_t output_count() const;
   OutputTensor output(std::size_t index) const;
 
-  const std::string& device() const;  ///< what runs: "cpu"
-  const std::string& isa() const;     ///< "avx512"
+  const std::string& device() const;  ///< what runs: "cpu", "cuda:0"
+  const std::string& isa() const;     ///< "avx512", "sm_90"
   int threads() const;
   std::vector<LayerReport> layers() const;  ///< of the last run's shape
   MemoryReport memory() const;
