@@ -28,7 +28,13 @@ std::size_t scale_index(const Quantization& q, const Dims& dims, std::int64_t in
   return static_cast<std::size_t>(index / inner % dims[static_cast<std::size_t>(q.axis)]);
 }
 
-std::vector<std::int64_t> integer_weights(const Value& value) { return expanded(value, to_i64(*value.constant)); }
+std::vector<std::int64_t> integer_weights(const Value& value) {
+  std::vector<std::int64_t> stored = to_i64(*value.constant);
+  const Quantization& q = *value.quantization;
+  const Dims& dims = value.constant->dims;  // compact weights keep the output channels, the axis of all pruned ones
+  for (std::size_t i = 0; i < stored.size(); ++i) stored[i] -= q.zero_point[scale_index(q, dims, static_cast<std::int64_t>(i))];
+  return expanded(value, std::move(stored));
+}
 
 Tensor real_weights(const Value& value) {
   const Tensor& tensor = *value.constant;
@@ -40,7 +46,7 @@ Tensor real_weights(const Value& value) {
   std::vector<float> reals(integers.size());
   for (std::size_t i = 0; i < reals.size(); ++i) {
     const std::size_t at = scale_index(q, dims, static_cast<std::int64_t>(i));
-    reals[i] = static_cast<float>(integers[i] - q.zero_point[at]) * q.scale[at];
+    reals[i] = static_cast<float>(integers[i]) * q.scale[at];
   }
   return make_f32(dims, reals);
 }

@@ -8,7 +8,7 @@ namespace konv {
 /// A constant value as dense float32: dequantized, pruned rows as zeros. The tensor itself where it is that already.
 Tensor real_weights(const Value& value);
 
-/// The integers of a quantized constant, pruned rows as zeros, in its dense shape.
+/// What the integers of a quantized constant stand for before the scale (stored - zero point), pruned rows as zeros, in its dense shape.
 std::vector<std::int64_t> integer_weights(const Value& value);
 
 /// Which of the scales element `index` (row-major) of a tensor of `dims` has.

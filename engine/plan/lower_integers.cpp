@@ -83,14 +83,15 @@ const konv::Value& weight_of(const Builder& b, const Node& node, ValueId id, std
   if (!weight.constant || !weight.quantization)
     refuse(node, fmt::format("weight '{}' is no constant of integers", weight.name), "quantized weights");
   const Quantization& q = *weight.quantization;
-  if (std::any_of(q.zero_point.begin(), q.zero_point.end(), [](std::int32_t z) { return z != 0; }))
-    refuse(node, fmt::format("weight '{}' has a zero point", weight.name), "symmetric weights");
   if (q.scale.size() != 1 && std::ssize(q.scale) != channels)
     refuse(node, fmt::format("weight '{}' has {} scales", weight.name, q.scale.size()),
            fmt::format("one, or one for each of {} outputs", channels));
   const bool known =
       weight.dtype == DType::int16 || weight.dtype == DType::int8 || weight.dtype == DType::int4 || weight.dtype == DType::int2;
   if (!known) refuse(node, fmt::format("weight '{}' is {}", weight.name, name(weight.dtype)), "int16, int8, int4 or int2");
+  const std::int32_t most = bits(weight.dtype) == 16 ? 0 : 1;  // -1: the grid mirrored, as far up as else down
+  if (std::any_of(q.zero_point.begin(), q.zero_point.end(), [&](std::int32_t z) { return z > 0 || z < -most; }))
+    refuse(node, fmt::format("weight '{}' has a zero point", weight.name), "symmetric weights, or -1 where they are mirrored");
   return weight;
 }
 
