@@ -20,7 +20,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PoolShape, average, count_include_pad, batch,
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(UnaryShape, function, count, dtype)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Requantize, low, high, zero, residual_multiplier, residual_zero, activation, rescale)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ImageShape, batch, channels, height, width)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(IntegerConvShape, conv, in, out, weight_bits)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(IntegerConvShape, conv, in, out, weight_bits, kept_quads)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RequantizeShape, image, in, out, in_block, out_block)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(IntegerAddShape, image, in, out, block)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(IntegerPoolShape, pool, in, out, out_block)

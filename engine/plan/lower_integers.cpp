@@ -4,6 +4,7 @@
 
 #include <konv/error.hpp>
 
+#include "engine/graph/weights.h"
 #include "engine/plan/lower.h"
 
 namespace konv::plan {
@@ -100,11 +101,14 @@ void expect_constant_bias(const Builder& b, const Node& node, ValueId bias) {
     refuse(node, fmt::format("bias '{}' is no float32 constant", b.graph.value(bias).name), "one");
 }
 
-Choice<IntegerConvKernel> choose_conv(const Builder& b, const Node& node, const IntegerConvShape& shape, bool plain_only) {
+Choice<IntegerConvKernel> choose_conv(Builder& b, const Node& node, const IntegerConvShape& shape, bool plain_only) {
   const auto reject = [&](const IntegerConvKernel& kernel) -> const char* {
     return plain_only && (kernel.code->in_block > 1 || kernel.code->out_block > 1) ? "the image has one dimension" : nullptr;
   };
-  Choice<IntegerConvKernel> choice = choose(b.options.integer_conv_kernels, shape, b.machine, reject, [](const auto&) { return 0.0; });
+  const auto reorders = [&](const IntegerConvKernel& kernel) {
+    return b.reorder_seconds(node.input(Conv::kInput), blocks_of(kernel.code->in_block));
+  };
+  Choice<IntegerConvKernel> choice = choose(b.options.integer_conv_kernels, shape, b.machine, reject, reorders);
   if (!choice.kernel) refuse(node, fmt::format("no kernel runs it ({})", reasons(choice.others)), "a shape that one takes");
   return choice;
 }
@@ -116,6 +120,11 @@ IntegerConvStep conv_step(const Builder& b, const Node& node, const ConvShape& s
   take_residual(b, node, residual, out);
   IntegerConvStep work;
   work.shape = {shape, b.dtype(input), out.dtype, bits(weight_of(b, node, weight, shape.out_channels).dtype)};
+  if (b.graph.value(weight).kept_rows) {
+    const std::vector<std::int64_t> integers = integer_weights(b.graph.value(weight));
+    const std::vector<std::int16_t> narrow(integers.begin(), integers.end());
+    work.shape.kept_quads = count_quads(shape, narrow.data());
+  }
   work.in_scale = in.scale;
   work.in_zero = in.zero;
   work.out_scale = out.scale;

@@ -244,6 +244,62 @@ TEST_CASE("the batch does not change an image's bits") {
   }
 }
 
+/// Zeroes of a weight's quads where `keep` says no, and the constant stored without them.
+ValueId keep_rows(Graph& graph, ValueId weight, const std::vector<std::int32_t>& rows, std::int32_t granularity) {
+  const Value before = graph.value(weight);
+  const Dims& dims = before.constant->dims;
+  const std::int64_t k = dims[1] * dims[2] * dims[3];
+  MutableTensor compact(DType::int8, {dims[0], std::ssize(rows)});
+  for (std::int64_t o = 0; o < dims[0]; ++o) {
+    for (std::size_t r = 0; r < rows.size(); ++r)
+      compact.as<std::int8_t>()[static_cast<std::size_t>(o) * rows.size() + r] =
+          before.constant->as<std::int8_t>()[static_cast<std::size_t>(o * k + rows[r])];
+  }
+  const ValueId kept = graph.add_constant("kept", compact);
+  graph.value(kept).quantization = before.quantization;
+  graph.value(kept).kept_rows = KeptRows{rows, granularity, dims};
+  return kept;
+}
+
+TEST_CASE("pruned rows are walked around, bit for bit") {
+  for (const std::int64_t granularity : {1, 4}) {
+    CAPTURE(granularity);
+    Rng rng(static_cast<unsigned>(granularity));
+    Graph graph;
+    const ValueId x = graph.add_input("x", DType::float32, {Dim::symbol("N"), 24, 17, 13});
+    const ValueId q = to_integers(graph, "q", x, DType::uint8, 0.01f, 100);
+    const ValueId dense = integer_weight(graph, rng, "w", {40, 24, 3, 3}, DType::int8);
+    std::vector<std::int32_t> rows;
+    for (std::int32_t c = 0; c < 24; ++c) {
+      for (std::int32_t tap = 0; tap < 9; ++tap) {
+        if ((c / static_cast<std::int32_t>(granularity) * 7 + tap * 5) % 11 < 3) rows.push_back(c * 9 + tap);
+      }
+    }
+    const ValueId kept = keep_rows(graph, dense, rows, static_cast<std::int32_t>(granularity));
+    for (const std::int64_t stride : {1, 2}) {
+      const ValueId y = graph.add("y", Conv{.window = {.strides = {stride, stride}, .pads = {1, 1, 1, 1}}, .activation = kRelu},
+                                  {q, kept, graph.add_constant("b", make_f32({40}, rng.reals(40)))});
+      quantize(graph, y, DType::uint8, 0.2f, 0);
+      graph.add_output(y);
+    }
+    const std::vector<std::string> kernels = check_bits(graph, 12);
+    CHECK((granularity == 1 ||
+           std::any_of(kernels.begin(), kernels.end(), [](const std::string& k) { return k.find("conv_kept_u8") == 0; })));
+  }
+}
+
+TEST_CASE("mirrored grids of two bits give the oracle's bits") {
+  Rng rng(9);
+  Graph graph;
+  const ValueId x = graph.add_input("x", DType::float32, {Dim::symbol("N"), 16, 9, 9});
+  const ValueId q = to_integers(graph, "q", x, DType::uint8, 0.01f, 100);
+  const ValueId y = conv(graph, rng, "y", q, {16, 20, 3, 1, 1, DType::int2, DType::uint8, 0.3f, 60});
+  Quantization& scales = *graph.value(graph.node(graph.producer(y)).input(Conv::kWeight)).quantization;
+  for (std::size_t o = 0; o < scales.zero_point.size(); o += 2) scales.zero_point[o] = -1;
+  graph.add_output(y);
+  check_bits(graph, 13);
+}
+
 TEST_CASE("quantized and pruned weights run in float kernels") {
   Rng rng(8);
   Graph graph;

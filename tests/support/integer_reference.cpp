@@ -139,6 +139,8 @@ Data run_gemm(const Gemm& op, const std::vector<const Slot*>& in, const Value& o
           static_cast<std::int16_t>(integers[static_cast<std::size_t>(op.transpose_b ? o * k + i : i * n + o)]);
   }
   weight.constant = turned;
+  weight.quantization->axis = 0;
+  weight.quantization->zero_point.assign(weight.quantization->scale.size(), 0);  // taken off already
   const Slot w{{}, &weight};
   Data y = run_conv({.activation = op.activation}, {&x, &w, in.size() > Gemm::kC ? in[Gemm::kC] : nullptr}, out);
   y.dims.pop_back();

@@ -22,6 +22,13 @@ const char* refuse_blocked_u8(const IntegerConvShape& s) {
   return nullptr;
 }
 
+const char* refuse_kept_u8(const IntegerConvShape& s) {
+  if (const char* reason = refuse_types(s)) return reason;
+  if (s.conv.groups > 1) return "grouped";
+  if (s.conv.in_channels * (s.conv.in_h + 64) * (s.conv.in_w + 64) > INT32_MAX / 2) return "too large for 32-bit offsets";
+  return s.kept_quads < 0 ? "no row is known to be pruned" : nullptr;
+}
+
 const char* refuse_first_u8(const IntegerConvShape& s) {
   if (const char* reason = refuse_types(s)) return reason;
   if (s.conv.groups > 1) return "grouped";
@@ -43,16 +50,30 @@ double traffic(const IntegerConvShape& s, const Machine& m) {
   return stream_seconds(in, m) + stream_seconds(out, m) + stream_seconds(static_cast<double>(c.weight_count()), m) + kCallSeconds;
 }
 
-double direct_seconds(const ConvShape& s, int in_block, const Machine& m) {
-  const auto inputs = static_cast<double>(round_up(s.group_in(), in_block)),
-             outputs = static_cast<double>(round_up(s.group_out(), kIntegerBlock));
-  const double pixels = static_cast<double>(s.batch * s.groups * s.out_pixels()), taps = static_cast<double>(s.kernel_h * s.kernel_w);
+/// `inputs`: input channels times taps that are read.
+double direct_seconds(const ConvShape& s, double inputs, const Machine& m) {
+  const auto outputs = static_cast<double>(round_up(s.group_out(), kIntegerBlock));
+  const auto pixels = static_cast<double>(s.batch * s.groups * s.out_pixels());
   // An output takes about ten vector operations to become a byte again.
-  return pixels * outputs * (2 * inputs * taps / (0.8 * integer_rate(m)) + 10 / m.flops) / loop_share(static_cast<double>(s.out_w()), 1);
+  return pixels * outputs * (2 * inputs / (0.8 * integer_rate(m)) + 10 / m.flops) / loop_share(static_cast<double>(s.out_w()), 1);
 }
 
-double cost_blocked_u8(const IntegerConvShape& s, const Machine& m) { return direct_seconds(s.conv, kIntegerBlock, m) + traffic(s, m); }
-double cost_first_u8(const IntegerConvShape& s, const Machine& m) { return direct_seconds(s.conv, kFirstBlock, m) + traffic(s, m); }
+double rows_read(const ConvShape& s, int in_block) {
+  return static_cast<double>(round_up(s.group_in(), in_block) * s.kernel_h * s.kernel_w);
+}
+
+double cost_blocked_u8(const IntegerConvShape& s, const Machine& m) {
+  return direct_seconds(s.conv, rows_read(s.conv, kIntegerBlock), m) + traffic(s, m);
+}
+double cost_first_u8(const IntegerConvShape& s, const Machine& m) {
+  return direct_seconds(s.conv, rows_read(s.conv, kFirstBlock), m) + traffic(s, m);
+}
+
+double cost_kept_u8(const IntegerConvShape& s, const Machine& m) {
+  // Every quad looks up where it lies, and every chunk makes the list.
+  const auto kept = static_cast<double>(s.kept_quads);
+  return direct_seconds(s.conv, 1.05 * 4 * kept, m) + 1e-9 * kept + traffic(s, m);
+}
 
 double cost_depthwise_u8(const IntegerConvShape& s, const Machine& m) {
   return 2.0 * static_cast<double>(s.conv.macs()) / (0.4 * m.flops) + traffic(s, m);

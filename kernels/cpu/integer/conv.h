@@ -21,6 +21,8 @@ struct IntegerConvShape {
   DType in = DType::uint8;   ///< uint8 or int16
   DType out = DType::uint8;  ///< uint8, int16 or float32
   int weight_bits = 8;       ///< 2, 4, 8 or 16: |w| <= 2^(weight_bits - 1)
+  std::int64_t kept_quads =
+      -1;  ///< quads of input channels and taps that some output reads (reads_quad), of all there are; -1: not counted
 };
 
 /// A convolution's weights as a model holds them, and the scales that turn sums into outputs.
@@ -66,6 +68,26 @@ static inline PackedChannels packed_channels(const void* packed, std::int64_t ch
   char* bytes = static_cast<char*>(const_cast<void*>(packed));  // kernels only read; pack() writes what it was handed
   return {reinterpret_cast<std::int32_t*>(bytes), reinterpret_cast<float*>(bytes + 4 * n), reinterpret_cast<float*>(bytes + 8 * n),
           bytes + 12 * n};
+}
+
+/// Whether some output channel has a weight other than 0 for quad `quad`: four input channels of one tap, counted as [input block][tap][quad of the block].
+static inline bool reads_quad(const ConvShape& s, const std::int16_t* weight, std::int64_t quad) {
+  const std::int64_t taps = s.kernel_h * s.kernel_w, per_tap = kIntegerBlock / 4, tap = quad / per_tap % taps;
+  const std::int64_t first = quad / (taps * per_tap) * kIntegerBlock + quad % per_tap * 4;
+  for (std::int64_t o = 0; o < s.out_channels; ++o) {
+    for (std::int64_t c = first; c < first + 4 && c < s.in_channels; ++c) {
+      if (weight[(o * s.in_channels + c) * taps + tap] != 0) return true;
+    }
+  }
+  return false;
+}
+
+/// Of an ungrouped convolution.
+static inline std::int64_t count_quads(const ConvShape& s, const std::int16_t* weight) {
+  std::int64_t count = 0;
+  const std::int64_t all = ceil_div(s.in_channels, kIntegerBlock) * s.kernel_h * s.kernel_w * (kIntegerBlock / 4);
+  for (std::int64_t quad = 0; quad < all; ++quad) count += reads_quad(s, weight, quad);
+  return count;
 }
 
 /// Writes the entries of all channels.

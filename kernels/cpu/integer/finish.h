@@ -83,5 +83,29 @@ inline __attribute__((always_inline)) void finish_sums(const Target& target, Int
   }
 }
 
+/// The same for `count` pixels that lie `step` elements apart, in the residual, too.
+[[maybe_unused]] void finish_pixels(const Target& target, const Ints* sums, int count, std::int64_t step, Vector multiplier, Vector offset,
+                                    const std::uint8_t* residual, std::uint8_t* to) {
+  const Requantize& q = target.output;
+  if (target.floats || q.activation.kind != ActivationKind::none) {
+    for (int p = 0; p < count; ++p)
+      finish_sums(target, sums[p], multiplier, offset, residual ? residual + p * step : nullptr, to + p * step * target.size());
+    return;
+  }
+  const Vector low = broadcast(q.low), high = broadcast(q.high), residual_multiplier = broadcast(q.residual_multiplier);
+  const Ints zero = Ints{} + q.zero, residual_zero = Ints{} + q.residual_zero;
+  const auto write = [&](int p, Vector v) { store_bytes(to + p * step, nearest_even(clamp_vector(v, low, high)) + zero); };
+  if (!residual) {
+#pragma GCC unroll 4
+    for (int p = 0; p < count; ++p) write(p, to_floats(sums[p]) * multiplier + offset);
+    return;
+  }
+#pragma GCC unroll 4
+  for (int p = 0; p < count; ++p) {
+    const Vector v = to_floats(sums[p]) * multiplier + offset;
+    write(p, v + to_floats(load_bytes(residual + p * step) - residual_zero) * residual_multiplier);
+  }
+}
+
 }  // namespace
 }  // namespace konv::KONV_ISA
