@@ -5,6 +5,7 @@
 
 #include "engine/api/model_impl.h"
 #include "engine/api/runtime_impl.h"
+#include "engine/compress/prune.h"
 #include "engine/compress/settings.h"
 #include "engine/compress/streams.h"
 
@@ -52,7 +53,26 @@ Model Model::quantize(const CalibrationImages& images, const QuantizeOptions& op
   const compress::Samples samples = load_images(graph, images);
   const compress::Streams streams(images.count, runtime.impl_->pool, api::machine_for());
   std::vector<compress::LayerReport> layers;
-  Graph result = compress::quantize(graph, samples, streams, settings, options.progress, &layers);
+  const Graph target = options.reference ? compress::with_weights_of(graph, options.reference->optimize("default").impl_->graph()) : graph;
+  Graph result = compress::quantize(graph, target, samples, streams, settings, options.progress, &layers);
+  result.metadata = graph.metadata;
+  result.metadata.entries.insert(options.notes.begin(), options.notes.end());
+  result.name = graph.name;
+  if (report) *report = compress::report_json(layers);
+  return Model(std::make_shared<Impl>(std::move(result)));
+}
+
+Model Model::prune(const CalibrationImages& images, const PruneOptions& options, const Runtime& runtime, std::string* report) const {
+  if (!(options.sparsity >= 0 && options.sparsity < 1))
+    throw Error(fmt::format("--sparsity {}: expected a share from 0 up to 1", options.sparsity));
+  if (options.granularity < 1) throw Error(fmt::format("--granularity {}: expected 1, 4, 8 or 16", options.granularity));
+  const Graph graph = optimize("default").impl_->graph();
+  const Graph target = options.reference ? compress::with_weights_of(graph, options.reference->optimize("default").impl_->graph()) : graph;
+  const compress::Samples samples = load_images(graph, images);
+  const compress::Streams streams(images.count, runtime.impl_->pool, api::machine_for());
+  std::vector<compress::PrunedLayer> layers;
+  Graph result =
+      compress::prune_k_rows(graph, target, samples, streams, {options.sparsity, options.granularity}, options.progress, &layers);
   result.metadata = graph.metadata;
   result.metadata.entries.insert(options.notes.begin(), options.notes.end());
   result.name = graph.name;

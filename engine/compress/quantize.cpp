@@ -47,8 +47,8 @@ bool rescales(const Graph& graph, const Node& node) {
 
 class Quantizer {
  public:
-  Quantizer(const Graph& graph, const Streams& streams, const QuantizeSettings& settings)
-      : float_graph_(graph), graph_(graph), streams_(streams), settings_(settings), order_(graph.nodes()) {
+  Quantizer(const Graph& graph, const Graph& target, const Streams& streams, const QuantizeSettings& settings)
+      : float_graph_(graph), target_(target), graph_(graph), streams_(streams), settings_(settings), order_(graph.nodes()) {
     for (const auto& [name, unused] : settings.named) unknown_.insert(name);
     find_layers();
     plan_bits();
@@ -264,7 +264,7 @@ class Quantizer {
     if (layers_.count(id)) {
       quantize_layer(id, *layer_of(float_graph_, id));
     } else {
-      reals_[node.output()] = run_float(float_graph_, id);
+      reals_[node.output()] = run_float(target_, id);
       expect_finite(reals_.at(node.output()), node);
       const bool integer_input = !node.inputs.empty() && scale_of(node.input(0));
       if (integer_input && keeps_values(node.op) && !float_graph_.is_output(node.output())) {
@@ -300,7 +300,7 @@ class Quantizer {
   void quantize_layer(NodeId id, const Layer& layer) {
     const LayerSettings& settings = layers_.at(id);
     const Node& node = float_graph_.node(id);
-    Samples target = run_float(without_activation(float_graph_, layer, false), id);
+    Samples target = run_float(without_activation(target_, layer, false), id);
     expect_finite(target, node);
     reals_[node.output()] = activated(target, layer.activation);
 
@@ -333,7 +333,12 @@ class Quantizer {
   }
 
   void write_weights(const Layer& layer, const ConvShape& shape, const LayerSettings& settings, const std::vector<Moments>& groups) {
-    const Matrix weights = layer_weights(float_graph_, layer);
+    const Matrix all_weights = layer_weights(float_graph_, layer);
+    const Value& stored = float_graph_.value(layer.weight);
+    std::vector<std::int32_t> keep;
+    if (stored.kept_rows) keep = stored.kept_rows->rows;
+    for (std::int32_t i = 0; !stored.kept_rows && i < all_weights.columns; ++i) keep.push_back(i);
+    const Matrix weights = columns_of(all_weights, keep);
     const std::int64_t k = weights.columns, outputs = weights.rows, per_group = shape.group_out();
     std::vector<std::int32_t> integers(static_cast<std::size_t>(outputs * k));
     std::vector<float> bias(static_cast<std::size_t>(outputs));
@@ -342,36 +347,38 @@ class Quantizer {
     double noise = 0, signal = 0;
     for (std::size_t g = 0; g < groups.size(); ++g) {
       const Moments& m = groups[g];
-      const double damping = kTargetDamping * std::max(mean_diagonal(m.h), 1e-30);
-      Matrix wanted_outputs = m.t;  // T + l W: towards the original where the data say little
-      for (std::int64_t o = 0; o < per_group; ++o)
-        add_scaled(wanted_outputs.row(o), damping, weights.row(static_cast<std::int64_t>(g) * per_group + o));
-      const Matrix best = solve_rows(damped(m.h, damping), wanted_outputs);
-      const std::vector<RoundedRow> rows = round_weights(best, m.h, settings.weight_bits, settings.rounding);
+      const std::int64_t first = static_cast<std::int64_t>(g) * per_group;
+      const Matrix h = submatrix(m.h, keep), t = columns_of(m.t, keep);
+      const double damping = kTargetDamping * std::max(mean_diagonal(h), 1e-30);
+      Matrix wanted_outputs = t;  // T + l W: towards the original where the data say little
+      for (std::int64_t o = 0; o < per_group; ++o) add_scaled(wanted_outputs.row(o), damping, weights.row(first + o));
+      const std::vector<RoundedRow> rows =
+          round_weights(solve_rows(damped(h, damping), wanted_outputs), h, settings.weight_bits, settings.rounding);
       for (std::int64_t r = 0; r < per_group; ++r) {
         const RoundedRow& row = rows[static_cast<std::size_t>(r)];
-        const std::int64_t o = static_cast<std::int64_t>(g) * per_group + r;
+        const std::int64_t o = first + r;
         const float scale = row.scale > 0 ? static_cast<float>(row.scale) : 1e-10f;
         q.scale.push_back(scale);
         q.zero_point.push_back(row.mirrored ? -1 : 0);
         std::vector<double> real(static_cast<std::size_t>(k));
+        double shift = m.target_mean[static_cast<std::size_t>(r)], whw = 0;
         for (std::int64_t i = 0; i < k; ++i) {
           const std::int32_t integer = row.q[static_cast<std::size_t>(i)];
           real[static_cast<std::size_t>(i)] = static_cast<double>(scale) * integer;
+          shift -= real[static_cast<std::size_t>(i)] * m.mean[static_cast<std::size_t>(keep[static_cast<std::size_t>(i)])];
           integers[static_cast<std::size_t>(layer.transposed ? i * outputs + o : o * k + i)] = integer + q.zero_point.back();
         }
-        const auto at = static_cast<std::size_t>(r);
-        bias[static_cast<std::size_t>(o)] = static_cast<float>(m.target_mean[at] - dot(real, m.mean));
-        double whw = 0;
-        for (std::int64_t i = 0; i < k; ++i) whw += real[static_cast<std::size_t>(i)] * dot(m.h.row(i), real);
-        noise += std::max(0.0, m.target_variance[at] - 2 * dot(real, m.t.row(r)) + whw);
-        signal += m.target_variance[at];
+        for (std::int64_t i = 0; i < k; ++i) whw += real[static_cast<std::size_t>(i)] * dot(h.row(i), real);
+        bias[static_cast<std::size_t>(o)] = static_cast<float>(shift);
+        noise += std::max(0.0, m.target_variance[static_cast<std::size_t>(r)] - 2 * dot(real, t.row(r)) + whw);
+        signal += m.target_variance[static_cast<std::size_t>(r)];
       }
     }
     const Dims& dims = float_graph_.constant(layer.weight)->dims;
     const std::string base = float_graph_.value(layer.weight).name;
     const ValueId weight = graph_.add_constant(base + ".quantized", pack_integers(signed_type(settings.weight_bits), dims, integers));
     graph_.value(weight).quantization = q;
+    graph_.value(weight).kept_rows = stored.kept_rows;
     Node& node = graph_.mutable_node(layer.node);
     if (node.inputs.size() < 3) node.inputs.resize(3);
     node.inputs[1] = weight;
@@ -411,6 +418,7 @@ class Quantizer {
   }
 
   const Graph& float_graph_;
+  const Graph& target_;  // the same nodes, with the weights whose outputs are to be met
   Graph graph_;
   const Streams& streams_;
   const QuantizeSettings& settings_;
@@ -428,11 +436,11 @@ class Quantizer {
 
 }  // namespace
 
-Graph quantize(const Graph& graph, const Samples& inputs, const Streams& streams, const QuantizeSettings& settings,
+Graph quantize(const Graph& graph, const Graph& target, const Samples& inputs, const Streams& streams, const QuantizeSettings& settings,
                const Progress& progress, std::vector<LayerReport>* report) {
   if (graph.inputs().size() != 1)
     throw Error(fmt::format("the model has {} inputs; expected one to calibrate with", graph.inputs().size()));
-  return Quantizer(graph, streams, settings).run(inputs, progress, report);
+  return Quantizer(graph, target, streams, settings).run(inputs, progress, report);
 }
 
 }  // namespace konv::compress

@@ -41,9 +41,9 @@ struct LayerReport {
 /// `progress(done, total)` may be empty.
 using Progress = std::function<void(std::size_t, std::size_t)>;
 
-/// `graph`: folded by the default passes. `inputs`: the images, for its only input. Throws konv::Error naming the node for what cannot be quantized as asked,
+/// `graph`: folded by the default passes. `target`: itself, or the same nodes with the weights whose outputs are to be met (with_weights_of in prune.h). `inputs`: the images, for its only input. Throws konv::Error naming the node for what cannot be quantized as asked,
 /// and for activations that are not finite.
-Graph quantize(const Graph& graph, const Samples& inputs, const Streams& streams, const QuantizeSettings& settings,
+Graph quantize(const Graph& graph, const Graph& target, const Samples& inputs, const Streams& streams, const QuantizeSettings& settings,
                const Progress& progress, std::vector<LayerReport>* report);
 
 }  // namespace konv::compress

@@ -105,4 +105,11 @@ std::string report_json(const std::vector<LayerReport>& layers) {
   return nlohmann::ordered_json{{"layers", list}}.dump(2);
 }
 
+std::string report_json(const std::vector<PrunedLayer>& layers) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const PrunedLayer& l : layers)
+    list.push_back({{"name", l.name}, {"rows", l.rows}, {"kept", l.kept}, {"signal_to_noise_db", l.signal_to_noise}});
+  return nlohmann::ordered_json{{"layers", list}}.dump(2);
+}
+
 }  // namespace konv::compress

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "engine/compress/prune.h"
 #include "engine/compress/quantize.h"
 #include "kernels/base/dtype.h"
 
@@ -20,5 +21,6 @@ void apply_config(QuantizeSettings& settings, const std::string& json);
 
 /// The report of --report: {"layers": [...]}.
 std::string report_json(const std::vector<LayerReport>& layers);
+std::string report_json(const std::vector<PrunedLayer>& layers);
 
 }  // namespace konv::compress

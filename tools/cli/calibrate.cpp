@@ -1,6 +1,8 @@
 #include "tools/cli/calibrate.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <numeric>
 #include <random>
 
@@ -43,6 +45,16 @@ std::map<std::string, std::string> Calibration::notes() const {
   return {{"calibration", fmt::format("{}", fmt::join(options_.data, ", "))},
           {"calibration.samples", std::to_string(picked_.size())},
           {"calibration.seed", std::to_string(options_.seed)}};
+}
+
+void write_report(const std::string& path, const std::string& text) {
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  if (!(file << text << '\n' << std::flush)) throw Error(path + ": cannot be written; expected a place for the report");
+}
+
+std::string sizes_line(const std::string& in, const std::string& out) {
+  const auto megabytes = [](const std::string& path) { return static_cast<double>(std::filesystem::file_size(path)) / 1e6; };
+  return fmt::format("{}: {:.3f} MB, from {:.3f} MB", out, megabytes(out), megabytes(in));
 }
 
 }  // namespace konv::tools

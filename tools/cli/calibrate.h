@@ -36,4 +36,10 @@ class Calibration {
   std::vector<std::size_t> picked_;
 };
 
+/// Writes a report. Throws konv::Error.
+void write_report(const std::string& path, const std::string& text);
+
+/// "out.konv: 0.29 MB, from 1.11 MB"
+std::string sizes_line(const std::string& in, const std::string& out);
+
 }  // namespace konv::tools

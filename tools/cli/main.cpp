@@ -34,6 +34,7 @@ int main(int argc, char** argv) {
     konv::tools::add_convert(program);
     konv::tools::add_optimize(program);
     konv::tools::add_quantize(program);
+    konv::tools::add_prune(program);
     konv::tools::add_run(program);
     konv::tools::add_eval(program);
     konv::tools::add_bench(program);

@@ -1,7 +1,7 @@
 // konv quantize IN.konv -o OUT.konv: weights and activations in few bits, computed in integers.
-#include <filesystem>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <sstream>
 
 #include <fmt/format.h>
@@ -12,7 +12,7 @@ namespace konv::tools {
 namespace {
 
 struct QuantizeCommand {
-  std::string in, out, weights, activations, config, report;
+  std::string in, out, weights, activations, config, report, reference;
   QuantizeOptions options;
   CalibrationOptions calibration;
   int threads = 0;
@@ -35,16 +35,13 @@ std::string text_of(const std::string& path) {
   return text.str();
 }
 
-void write_text(const std::string& path, const std::string& text) {
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  if (!(file << text << '\n' << std::flush)) throw Error(path + ": cannot be written; expected a place for the report");
-}
-
 void run(QuantizeCommand& c) {
   c.options.weights = type_from("--weights", c.weights, {Type::int16, Type::int8, Type::int4, Type::int2});
   c.options.activations = type_from("--activations", c.activations, {Type::float32, Type::int16, Type::int8, Type::int4, Type::int2});
   if (!c.config.empty()) c.options.config = text_of(c.config);
   const Model model = Model::load(c.in);
+  std::optional<Model> reference;
+  if (!c.reference.empty()) c.options.reference = &reference.emplace(Model::load(c.reference));
   const Calibration calibration(model, c.calibration);
   c.options.notes = calibration.notes();
   c.options.notes["quantize"] = fmt::format("weights {}, activations {}, calibrator {}, rounding {}{}", c.weights, c.activations,
@@ -58,10 +55,8 @@ void run(QuantizeCommand& c) {
   const Model quantized = model.quantize(calibration.images(), c.options, Runtime(c.threads), &report);
   progress.reset();
   quantized.save(c.out);
-  if (!c.report.empty()) write_text(c.report, report);
-  if (c.output.quiet) return;
-  const auto size = [](const std::string& path) { return static_cast<double>(std::filesystem::file_size(path)) / 1e6; };
-  fmt::print(stderr, "{}: {:.3f} MB, from {:.3f} MB\n", c.out, size(c.out), size(c.in));
+  if (!c.report.empty()) write_report(c.report, report);
+  if (!c.output.quiet) fmt::print(stderr, "{}\n", sizes_line(c.in, c.out));
 }
 
 }  // namespace
@@ -85,6 +80,7 @@ void add_quantize(CLI::App& program) {
                   "\"calibrator\", "
                   "\"rounding\"}}}; weights of float32 leave a layer as it is");
   app->add_option("--report", c->report, "JSON file to write: per layer bits, scales, clipping, noise");
+  app->add_option("--reference", c->reference, "The float model to imitate when IN is already pruned");
   app->add_option("--threads", c->threads, "Threads; 0 = all cores")->check(CLI::NonNegativeNumber);
   add_output_options(*app, c->output, false);
   app->footer("Example: konv quantize resnet20.konv -o resnet20-int8.konv --weights int8 --activations int8 --calibration cifar10/train");
