@@ -6,12 +6,18 @@
 
 namespace konv::plan {
 
+bool stands_for_reals(const konv::Value& value) { return value.constant && (value.quantization || value.kept_rows); }
+
 std::string describe_node(const Node& node) { return fmt::format("node '{}' ({})", node.name, display_name(node.op)); }
 
 Builder::Builder(const Graph& g, std::vector<Fact> facts, const Machine& m, const Options& o)
     : graph(g), machine(m), options(o), facts_(std::move(facts)), dims_(facts_.size()), index_(facts_.size(), -1) {
   for (std::size_t v = 0; v < facts_.size(); ++v) {
     if (facts_[v].shape && fully_known(*facts_[v].shape)) dims_[v] = to_dims(*facts_[v].shape);
+    const konv::Value& value = graph.value({static_cast<std::int32_t>(v)});
+    if (value.kept_rows) dims_[v] = value.kept_rows->dense_dims;
+    if (stands_for_reals(value)) facts_[v].dtype = DType::float32;
+    if (!value.constant && value.quantization && bits(value.dtype) < 8) facts_[v].dtype = DType::uint8;
   }
   plan_.isa = machine.isa;
 }
@@ -54,6 +60,8 @@ int Builder::define(ValueId id, const Need& as) {
   value.origin = id;
   value.dims = dims(id);
   value.layout = {.format = as.format, .block = as.block, .dtype = dtype(id)};
+  if (const auto& q = graph.value(id).quantization) value.layout.fill = q->zero_point.front();
+  if (value.dims.size() == 2 && as.row_block > 1) value.layout.padded_channels = round_up(value.dims[1], as.row_block);
   if (value.dims.size() == 4 || as.format == Format::blocked) value.layout.padded_channels = round_up(value.dims.at(1), as.block);
   return index_[static_cast<std::size_t>(id.index)] = new_value(std::move(value));
 }
@@ -77,7 +85,7 @@ int Builder::source(ValueId id) {
   } else {
     throw Error(fmt::format("value '{}': has no producer; expected a node or a constant", value.name));
   }
-  value.bytes = storage_bytes(value.layout.dtype, element_count(value.dims));
+  value.bytes = graph.constant(id) ? graph.constant(id)->size_bytes() : storage_bytes(value.layout.dtype, element_count(value.dims));
   return index = new_value(std::move(value));
 }
 
@@ -85,6 +93,10 @@ bool Builder::satisfies(int v, const Need& need) {
   Value& value = plan_.values[static_cast<std::size_t>(v)];
   Extra& extra = extra_[static_cast<std::size_t>(v)];
   if (value.layout.format != need.format || value.layout.block != need.block) return false;
+  if (need.row_block > 1 && value.dims.at(1) % need.row_block != 0) {
+    if (value.storage != Storage::arena || extra.dense) return false;
+    value.layout.padded_channels = round_up(value.dims[1], need.row_block);
+  }
   if (!need.halo.empty()) {
     if (value.storage != Storage::arena || extra.dense) return false;
     Halo& halo = value.layout.halo;
@@ -94,6 +106,7 @@ bool Builder::satisfies(int v, const Need& need) {
   if (need.dense) {
     if (value.storage == Storage::view && extra.axis >= 0) return false;
     if (!value.layout.halo.empty()) return false;
+    if (value.dims.size() == 2 && value.layout.padded_channels > value.dims[1]) return false;
     extra.dense = true;
   }
   return true;
@@ -112,7 +125,13 @@ int Builder::copy_as(int from, const Need& need) {
   value.layout.format = need.format;
   value.layout.block = need.block;
   value.layout.halo = need.halo;
+  value.layout.padded_channels = 0;
   const Dims sizes = value.dims;
+  Ints out_strides = dense_strides(sizes);
+  if (sizes.size() == 2 && need.row_block > 1) {
+    value.layout.padded_channels = round_up(sizes[1], need.row_block);
+    out_strides[0] = value.layout.padded_channels;
+  }
   if (value.layout.format == Format::blocked) value.layout.padded_channels = round_up(sizes.at(1), need.block);
   const Layout from_layout = plan_.values[static_cast<std::size_t>(from)].layout;
   const int element_bytes = bits(value.layout.dtype) / 8;
@@ -135,7 +154,7 @@ int Builder::copy_as(int from, const Need& need) {
     step.op = "Reorder";
   } else {
     CopyStep work{{.count = element_count(sizes), .element_bytes = element_bytes},
-                  {{.dims = sizes, .in_strides = {}, .out_strides = dense_strides(sizes)}}};
+                  {{.dims = sizes, .in_strides = {}, .out_strides = out_strides}}};
     Step& step = add({}, work, copy_kernels(), {from}, to);
     step.name = plan_.values[static_cast<std::size_t>(to)].name;
     step.op = "Copy";

@@ -20,6 +20,7 @@ struct Need {
   int block = 1;
   Halo halo;           ///< physical, at least
   bool dense = false;  ///< row-major without gaps (plain only)
+  int row_block = 1;   ///< matrices: rows are padded to a multiple of so many elements
 };
 
 /// Blocks of so many channels; 1 is plain.
@@ -34,6 +35,7 @@ class Builder {
   const Options& options;
 
   const Dims& dims(ValueId id) const { return dims_[static_cast<std::size_t>(id.index)]; }
+  /// As it lies in memory: activations of 2 and 4 bits take a byte, constants that stand for real numbers are float32.
   DType dtype(ValueId id) const { return facts_[static_cast<std::size_t>(id.index)].dtype; }
   /// The elements of an integer value that must be known when planning. Throws konv::Error naming the node.
   Ints ints(const Node& node, ValueId id) const;
@@ -90,6 +92,9 @@ class Builder {
 template <class W, class... Steps>
 inline constexpr bool is_one_of = (std::is_same_v<W, Steps> || ...);
 
+/// A constant that plans treat as a dense float32 tensor, whatever the model stores: quantized or pruned.
+bool stands_for_reals(const konv::Value& value);
+
 std::string describe_node(const Node& node);  ///< "node 'conv1' (Conv)"
 
 template <class W, class K>
@@ -110,7 +115,7 @@ Step& Builder::add(NodeId id, W work, const Choice<K>& choice, std::vector<int> 
   step.candidates = choice.others;
   // These write row-major without gaps where plain, so nobody may put a ring around their output later.
   constexpr bool dense_output = is_one_of<W, CopyStep, SoftmaxStep, GatherStep, CastStep, WindowStep, RangeStep, NormalizeStep, LrnStep,
-                                          TopKStep, ResizeStep, QuantizeStep>;
+                                          TopKStep, ResizeStep, QuantizeStep, RequantizeStep, IntegerAddStep>;
   if (dense_output && plan_.values[static_cast<std::size_t>(output)].layout.format == Format::plain)
     extra_[static_cast<std::size_t>(output)].dense = true;
   step.work = std::move(work);

@@ -18,6 +18,12 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GemmShape, batch, m, n, k, has_c, unit_stride
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(PoolShape, average, count_include_pad, batch, channels, in_h, in_w, out_h, out_w, kernel_h, kernel_w,
                                    stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left, pad_bottom, pad_right, block)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(UnaryShape, function, count, dtype)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Requantize, low, high, zero, residual_multiplier, residual_zero, activation, rescale)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ImageShape, batch, channels, height, width)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(IntegerConvShape, conv, in, out, weight_bits, kept_quads)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RequantizeShape, image, in, out, in_block, out_block)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(IntegerAddShape, image, in, out, block)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(IntegerPoolShape, pool, in, out, out_block)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(BinaryShape, kind, dtype, count)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(BatchNormShape, batch, channels, pixels)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(SoftmaxShape, outer, size, inner, log)
@@ -70,6 +76,10 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ResizeAxis, taps, index, weight, outside)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ResizeStep, shape, axes, extrapolation)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(QuantizeStep, shape)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(IntegerGemmStep, shape)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(IntegerConvStep, shape, in_scale, out_scale, output, in_zero, transposed)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RequantizeStep, shape, divisor, multiplier, in_zero, output)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(IntegerAddStep, shape, multiplier, zero, output)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(IntegerPoolStep, shape, multiplier, in_zero, output)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Candidate, kernel, refused, cost)
 
 namespace {

@@ -49,6 +49,16 @@ void lower(Builder& b, NodeId id, const Node& node, const Arange& op);
 /// Bytes of a value's elements. Throws konv::Error for packed types.
 int element_bytes(const Builder& b, const Node& node, ValueId id);
 
+/// Nodes that read or write integers which stand for real numbers. False where there are none, or where they only move: then lower() takes them.
+bool lower_integers(Builder& b, NodeId id, const Node& node);
+
+/// The integers of a quantized value: low, high and zero of requantize.h.
+Requantize full_range(const Graph& graph, ValueId id);
+
+/// What a convolution, or pooling, is on the input sizes there are; a 1-D image has height 1.
+ConvShape conv_shape(const Builder& b, const Node& node, const Conv& op);
+PoolShape pool_shape(const Builder& b, const Node& node, const Pool& op);
+
 /// Throws konv::Error unless the value is float32: what the arithmetic kernels take.
 void expect_float32(const Builder& b, const Node& node, ValueId value);
 

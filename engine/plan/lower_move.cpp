@@ -27,6 +27,14 @@ void expect_pieces(const Node& node, std::size_t count) {
   if (count > kMost) throw Error(fmt::format("{}: repeats its input {} times; expected at most {}", describe_node(node), count, kMost));
 }
 
+/// The number as the value stores it: quantized where it is.
+double stored(const Builder& b, ValueId id, float real) {
+  const auto& q = b.graph.value(id).quantization;
+  if (!q) return static_cast<double>(real);
+  const Requantize range = full_range(b.graph, id);
+  return requantize(range, real / q->scale.front());
+}
+
 /// Along one dimension: `count` output elements from `out` on come from input elements `in`, `in + step`, ...
 struct Segment {
   std::int64_t out, count, in, step;
@@ -158,7 +166,7 @@ void lower(Builder& b, NodeId id, const Node& node, const Pad& op) {
   if (lies.block > 1 && op.mode == PadMode::constant && !value && pads[1] >= 0 && pads[5] >= 0 && out[1] % lies.block == 0) {
     CopyStep work = copy_of(b, node);
     work.fill_first = true;
-    work.fill = static_cast<double>(op.value);
+    work.fill = stored(b, node.output(), op.value);
     BlockedPiece piece{.dims = {}, .in_first = {}, .in_step = Ints(4, 1), .out_first = {}};
     for (std::size_t i = 0; i < 4; ++i) {
       const Segment s = pad_segments(describe_node(node), op.mode, in[i], pads[i], out[i]).front();
@@ -175,7 +183,7 @@ void lower(Builder& b, NodeId id, const Node& node, const Pad& op) {
   const Ints in_strides = dense_strides(in), out_strides = dense_strides(out);
   CopyStep work = copy_of(b, node);
   work.fill_first = op.mode == PadMode::constant && !value;
-  work.fill = static_cast<double>(op.value);
+  work.fill = stored(b, node.output(), op.value);
   std::vector<int> inputs = {input};
   // The product of the segments of all dimensions: one copy for the interior, and for the other modes one per side and corner.
   std::vector<Piece> pieces = {{.dims = {}, .in_strides = {}, .out_strides = {}}};

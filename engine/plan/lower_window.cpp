@@ -91,6 +91,30 @@ Shape spatial(const Dims& dims) { return to_shape(Dims(dims.begin() + 2, dims.en
 
 }  // namespace
 
+ConvShape conv_shape(const Builder& b, const Node& node, const Conv& op) {
+  const Image in = image(b, node, node.input(Conv::kInput));
+  const Image out = image(b, node, node.output());
+  const Dims& weight = b.dims(node.input(Conv::kWeight));
+  const WindowGeometry geometry = window_geometry(node.name, op.window, kernel_of(weight), spatial(b.dims(node.input(Conv::kInput))));
+  const Window2d w = window_2d(geometry);
+  return {.batch = in.batch,
+          .in_channels = in.channels,
+          .in_h = in.h,
+          .in_w = in.w,
+          .out_channels = out.channels,
+          .kernel_h = w.kernel_h,
+          .kernel_w = w.kernel_w,
+          .stride_h = w.stride_h,
+          .stride_w = w.stride_w,
+          .dilation_h = w.dilation_h,
+          .dilation_w = w.dilation_w,
+          .pad_top = w.top,
+          .pad_left = w.left,
+          .pad_bottom = w.bottom,
+          .pad_right = w.right,
+          .groups = op.groups};
+}
+
 void lower(Builder& b, NodeId id, const Node& node, const Conv& op) {
   if (is_general(b, node)) {
     const Dims& in = b.dims(node.input(Conv::kInput));
@@ -101,30 +125,8 @@ void lower(Builder& b, NodeId id, const Node& node, const Conv& op) {
     b.add(id, work, window_kernels(), read_all(b, node), b.define(node.output()));
     return;
   }
-  const Image in = image(b, node, node.input(Conv::kInput));
-  const Image out = image(b, node, node.output());
-  const Dims& weight = b.dims(node.input(Conv::kWeight));
-  const WindowGeometry geometry = window_geometry(node.name, op.window, kernel_of(weight), spatial(b.dims(node.input(Conv::kInput))));
-  const Window2d w = window_2d(geometry);
-
-  ConvStep work;
-  work.activation = op.activation;
-  work.shape = {.batch = in.batch,
-                .in_channels = in.channels,
-                .in_h = in.h,
-                .in_w = in.w,
-                .out_channels = out.channels,
-                .kernel_h = w.kernel_h,
-                .kernel_w = w.kernel_w,
-                .stride_h = w.stride_h,
-                .stride_w = w.stride_w,
-                .dilation_h = w.dilation_h,
-                .dilation_w = w.dilation_w,
-                .pad_top = w.top,
-                .pad_left = w.left,
-                .pad_bottom = w.bottom,
-                .pad_right = w.right,
-                .groups = op.groups};
+  expect_float32(b, node, node.input(Conv::kInput));
+  ConvStep work{conv_shape(b, node, op), op.activation};
 
   const bool flat = b.dims(node.output()).size() == 3;
   const bool constant_weight = b.graph.constant(node.input(Conv::kWeight)) != nullptr;
@@ -211,6 +213,30 @@ void lower(Builder& b, NodeId id, const Node& node, const ConvTranspose& op) {
   b.add(id, work, conv_transpose_kernels(), std::move(inputs), b.define(node.output()), work.shape.macs());
 }
 
+PoolShape pool_shape(const Builder& b, const Node& node, const Pool& op) {
+  const Image in = image(b, node, node.input(0));
+  const Image out = image(b, node, node.output());
+  const Window2d w = window_2d(window_geometry(node.name, op.window, op.kernel, spatial(b.dims(node.input(0))), op.ceil_mode));
+  return {.average = op.kind == PoolKind::average,
+          .count_include_pad = op.count_include_pad,
+          .batch = in.batch,
+          .channels = in.channels,
+          .in_h = in.h,
+          .in_w = in.w,
+          .out_h = out.h,
+          .out_w = out.w,
+          .kernel_h = w.kernel_h,
+          .kernel_w = w.kernel_w,
+          .stride_h = w.stride_h,
+          .stride_w = w.stride_w,
+          .dilation_h = w.dilation_h,
+          .dilation_w = w.dilation_w,
+          .pad_top = w.top,
+          .pad_left = w.left,
+          .pad_bottom = w.bottom,
+          .pad_right = w.right};
+}
+
 void lower(Builder& b, NodeId id, const Node& node, const Pool& op) {
   const WindowGeometry geometry = window_geometry(node.name, op.window, op.kernel, spatial(b.dims(node.input(0))), op.ceil_mode);
   const bool simple = op.kind == PoolKind::max || op.kind == PoolKind::average;
@@ -223,27 +249,7 @@ void lower(Builder& b, NodeId id, const Node& node, const Pool& op) {
     b.add(id, work, window_kernels(), read_all(b, node), b.define(node.output()));
     return;
   }
-  const Image in = image(b, node, node.input(0));
-  const Image out = image(b, node, node.output());
-  const Window2d w = window_2d(geometry);
-  PoolStep work{{.average = op.kind == PoolKind::average,
-                 .count_include_pad = op.count_include_pad,
-                 .batch = in.batch,
-                 .channels = in.channels,
-                 .in_h = in.h,
-                 .in_w = in.w,
-                 .out_h = out.h,
-                 .out_w = out.w,
-                 .kernel_h = w.kernel_h,
-                 .kernel_w = w.kernel_w,
-                 .stride_h = w.stride_h,
-                 .stride_w = w.stride_w,
-                 .dilation_h = w.dilation_h,
-                 .dilation_w = w.dilation_w,
-                 .pad_top = w.top,
-                 .pad_left = w.left,
-                 .pad_bottom = w.bottom,
-                 .pad_right = w.right}};
+  PoolStep work{pool_shape(b, node, op)};
   const Need lies = b.lies(node.input(0), false);
   work.shape.block = lies.block;
   const int input = b.read(node.input(0), lies);

@@ -44,6 +44,7 @@ void check_sizes(const Graph& graph, const std::vector<Fact>& facts, const std::
 
 void lower(Builder& builder, NodeId id) {
   const Node& node = builder.graph.node(id);
+  if (lower_integers(builder, id, node)) return;
   std::visit([&](const auto& op) { lower(builder, id, node, op); }, node.op);
 }
 
@@ -75,9 +76,10 @@ Plan make(const Graph& graph, const std::map<ValueId, Dims>& input_shapes, const
 }
 
 const char* family(const Work& work) {
-  constexpr const char* kNames[] = {"conv",   "conv_transpose", "gemm",   "pool", "unary",   "binary",   "batch_norm",  "softmax",
-                                    "reduce", "copy",           "gather", "cast", "reorder", "halo",     "window",      "select",
-                                    "range",  "normalize",      "lrn",    "topk", "resize",  "quantize", "integer_gemm"};
+  constexpr const char* kNames[] = {"conv",     "conv_transpose", "gemm",         "pool",       "unary",       "binary",      "batch_norm",
+                                    "softmax",  "reduce",         "copy",         "gather",     "cast",        "reorder",     "halo",
+                                    "window",   "select",         "range",        "normalize",  "lrn",         "topk",        "resize",
+                                    "quantize", "integer_gemm",   "integer_conv", "requantize", "integer_add", "integer_pool"};
   static_assert(std::size(kNames) == std::variant_size_v<Work>);
   return kNames[work.index()];
 }

@@ -100,7 +100,11 @@ Ints dense_strides(const Dims& dims) {
 void lay_out(Value& value) {
   const Layout& layout = value.layout;
   std::int64_t elements = 0;
-  if (layout.format == Format::plain && layout.halo.empty()) {
+  if (value.dims.size() == 2 && layout.padded_channels > value.dims[1]) {  // a matrix whose rows are padded
+    value.strides = {layout.padded_channels, 1};
+    value.start = 0;
+    elements = value.dims[0] * layout.padded_channels;
+  } else if (layout.format == Format::plain && layout.halo.empty()) {
     value.strides = dense_strides(value.dims);
     value.start = 0;
     elements = element_count(value.dims);

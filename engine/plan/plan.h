@@ -20,6 +20,8 @@
 #include "kernels/cpu/eltwise/eltwise.h"
 #include "kernels/cpu/gather/gather.h"
 #include "kernels/cpu/gemm/gemm.h"
+#include "kernels/cpu/integer/conv.h"
+#include "kernels/cpu/integer/quant.h"
 #include "kernels/cpu/normalize/normalize.h"
 #include "kernels/cpu/pool/pool.h"
 #include "kernels/cpu/quant/quant.h"
@@ -160,9 +162,38 @@ struct IntegerGemmStep {  // a, b, zero point of a or -1, of b or -1
   IntegerGemmShape shape;
 };
 
-using Work = std::variant<ConvStep, ConvTransposeStep, GemmStep, PoolStep, UnaryStep, BinaryStep, BatchNormStep, SoftmaxStep, ReduceStep,
-                          CopyStep, GatherStep, CastStep, ReorderStep, HaloStep, WindowStep, SelectStep, RangeStep, NormalizeStep, LrnStep,
-                          TopKStep, ResizeStep, QuantizeStep, IntegerGemmStep>;
+// Integers that stand for real numbers (kernels/cpu/integer). Scales are those of the graph's values; `output` is requantize.h's.
+struct IntegerConvStep {  // in, weight, bias or -1, residual or -1; a matrix product is a convolution of images of one pixel
+  IntegerConvShape shape;
+  float in_scale = 1;
+  float out_scale = 1;  ///< 1: v is a real number
+  Requantize output;
+  std::int32_t in_zero = 0;
+  bool transposed = false;  ///< the weight is [in, out]
+};
+struct RequantizeStep {  // in
+  RequantizeShape shape;
+  float divisor = 1, multiplier = 1;
+  std::int32_t in_zero = 0;
+  Requantize output;
+};
+struct IntegerAddStep {  // a, b
+  IntegerAddShape shape;
+  float multiplier = 1;
+  std::int32_t zero = 0;
+  Requantize output;
+};
+struct IntegerPoolStep {  // in
+  IntegerPoolShape shape;
+  float multiplier = 1;
+  std::int32_t in_zero = 0;
+  Requantize output;
+};
+
+using Work =
+    std::variant<ConvStep, ConvTransposeStep, GemmStep, PoolStep, UnaryStep, BinaryStep, BatchNormStep, SoftmaxStep, ReduceStep, CopyStep,
+                 GatherStep, CastStep, ReorderStep, HaloStep, WindowStep, SelectStep, RangeStep, NormalizeStep, LrnStep, TopKStep,
+                 ResizeStep, QuantizeStep, IntegerGemmStep, IntegerConvStep, RequantizeStep, IntegerAddStep, IntegerPoolStep>;
 
 /// A kernel that could have run a step: refused with a reason, or slower by the cost model.
 struct Candidate {
@@ -202,9 +233,11 @@ const char* family(const Work& work);
 /// Kernel lists and limits; the defaults are the real ones. Tests hand in lists of their own.
 struct Options {
   std::span<const ConvKernel> conv_kernels = konv::conv_kernels();
+  std::span<const IntegerConvKernel> integer_conv_kernels = konv::integer_conv_kernels();
   std::int64_t memory_limit = 0;  ///< bytes for arena and weights; 0 = none
   std::int64_t threads = 1;       ///< for the workspace's share of the memory limit only: no choice depends on it
-  std::map<std::string, std::string> asked_for;  ///< node name to kernel name: no choice there, an error where that kernel refuses (convolutions)
+  std::map<std::string, std::string>
+      asked_for;  ///< node name to kernel name: no choice there, an error where that kernel refuses (convolutions)
 };
 
 /// Throws konv::Error naming the node for shapes that do not fit and for nodes no kernel takes.

@@ -57,6 +57,16 @@ TensorView as_image(TensorView v) {
   return v;
 }
 
+/// A matrix as images of one pixel each; its rows are padded to whole blocks.
+TensorView as_pixels(TensorView v, int block) {
+  if (v.rank != 2) return as_image(v);
+  v.rank = 4;
+  v.block = block;
+  v.dims[2] = v.dims[3] = 1;
+  v.strides[1] = v.strides[2] = v.strides[3] = block;
+  return v;
+}
+
 /// The value spread over `dims` as NumPy broadcasts: aligned at the end, zero strides where it repeats.
 TensorView broadcast_to(const TensorView& v, const TensorView& like) {
   TensorView out = v;
@@ -85,6 +95,17 @@ TensorView split_channels(TensorView v, int block) {
   std::copy(std::begin(dims), std::end(dims), out.dims);
   std::copy(std::begin(strides), std::end(strides), out.strides);
   return out;
+}
+
+/// Images as they are, anything else as one row.
+TensorView as_rows(TensorView v) {
+  if (v.rank == 4) return v;
+  v.dims[3] = v.count();
+  v.dims[0] = v.dims[1] = v.dims[2] = 1;
+  v.strides[0] = v.strides[1] = v.strides[2] = 0;
+  v.strides[3] = 1;
+  v.rank = 4;
+  return v;
 }
 
 void swap_last_two(TensorView& v) {
@@ -395,6 +416,47 @@ class Binder {
                                   .bottom = h.bottom,
                                   .right = h.right,
                                   .fill = element_bits(out_value().layout.dtype, out_value().layout.fill)});
+  }
+
+  void bind(const plan::IntegerConvStep& w) {
+    const IntegerConvCode& code = *find_kernel(integer_conv_kernels(), *step_).code;
+    call(integer_conv_kernels(), IntegerConvArgs{.shape = w.shape,
+                                                 .in = as_pixels(in(Conv::kInput), code.in_block),
+                                                 .out = as_pixels(out(), code.out_block),
+                                                 .weight = executable_.packed(index_),
+                                                 .residual = as_pixels(in(Conv::kResidual), code.out_block),
+                                                 .output = w.output});
+  }
+
+  void bind(const plan::RequantizeStep& w) {
+    call(requantize_kernels(), RequantizeArgs{.shape = w.shape,
+                                              .in = as_rows(in(0)),
+                                              .out = as_rows(out()),
+                                              .divisor = w.divisor,
+                                              .multiplier = w.multiplier,
+                                              .in_zero = w.in_zero,
+                                              .output = w.output});
+  }
+
+  void bind(const plan::IntegerAddStep& w) {
+    call(integer_add_kernels(), IntegerAddArgs{.shape = w.shape,
+                                               .a = as_rows(in(0)),
+                                               .b = as_rows(in(1)),
+                                               .out = as_rows(out()),
+                                               .multiplier = w.multiplier,
+                                               .zero = w.zero,
+                                               .output = w.output});
+  }
+
+  void bind(const plan::IntegerPoolStep& w) {
+    TensorView y = out();
+    if (y.rank == 2) y.strides[2] = y.strides[3] = 0;  // the mean of an image without its pixels' dimensions
+    call(integer_pool_kernels(), IntegerPoolArgs{.shape = w.shape,
+                                                 .in = as_image(in(0)),
+                                                 .out = as_image(y),
+                                                 .multiplier = w.multiplier,
+                                                 .in_zero = w.in_zero,
+                                                 .output = w.output});
   }
 
   const Executable& executable_;

@@ -3,6 +3,8 @@
 #include <cstring>
 
 #include "engine/base/aligned.h"
+#include "engine/graph/weights.h"
+#include "engine/plan/builder.h"
 #include "engine/run/kernel_lookup.h"
 
 namespace konv::run {
@@ -23,38 +25,96 @@ Bytes literal_bytes(const plan::Value& value) {
   return bytes;
 }
 
+/// Multipliers and offsets of requantize.h, rounded to float32 once.
+Bytes pack_integers(const Value& weight, const Tensor* bias, const IntegerConvKernel& kernel, const plan::IntegerConvStep& step) {
+  const ConvShape& shape = step.shape.conv;
+  const std::vector<std::int64_t> stored = integer_weights(weight);
+  const auto outputs = static_cast<std::size_t>(shape.out_channels), k = static_cast<std::size_t>(shape.k());
+  std::vector<std::int16_t> integers(stored.size());
+  for (std::size_t o = 0; o < outputs; ++o) {
+    for (std::size_t i = 0; i < k; ++i)
+      integers[o * k + i] = static_cast<std::int16_t>(stored[step.transposed ? i * outputs + o : o * k + i]);
+  }
+  std::vector<float> multiplier(outputs), offset(outputs);
+  const std::vector<float>& scale = weight.quantization->scale;
+  for (std::size_t o = 0; o < outputs; ++o) {
+    multiplier[o] = static_cast<float>(double{step.in_scale} * double{scale[scale.size() == 1 ? 0 : o]} / double{step.out_scale});
+    offset[o] = bias ? static_cast<float>(double{bias->f32()[o]} / double{step.out_scale}) : 0.0f;
+  }
+  const std::shared_ptr<std::byte> bytes = aligned_bytes(static_cast<std::int64_t>(kernel.code->packed_bytes(step.shape)));
+  kernel.code->pack(step.shape, {integers.data(), multiplier.data(), offset.data(), step.in_zero}, bytes.get());
+  return bytes;
+}
+
 }  // namespace
 
-Bytes PackedWeights::get(const Tensor& tensor, const ConvKernel& kernel, const ConvShape& shape) {
+Bytes PackedWeights::get(const Value& weight, const ConvKernel& kernel, const ConvShape& shape) {
   const std::lock_guard lock(mutex_);
-  Bytes& entry = packed_[Key{tensor.bytes.get(), kernel.name, numbers(shape)}];
+  Bytes& entry = packed_[Key{weight.constant->bytes.get(), kernel.name, numbers(shape)}];
   if (!entry) {
     const std::shared_ptr<std::byte> bytes = aligned_bytes(static_cast<std::int64_t>(kernel.code->packed_bytes(shape)));
-    kernel.code->pack(shape, tensor.f32().data(), bytes.get());
+    kernel.code->pack(shape, real_weights(weight).f32().data(), bytes.get());
     entry = bytes;
   }
   return entry;
 }
 
+Bytes PackedWeights::get(const Value& weight, const Tensor* bias, const IntegerConvKernel& kernel, const plan::IntegerConvStep& step,
+                         NodeId node) {
+  std::vector<std::int64_t> key = numbers(step.shape.conv);
+  key.push_back(node.index);  // scales and bias are the node's
+  const std::lock_guard lock(mutex_);
+  Bytes& entry = packed_[Key{weight.constant->bytes.get(), kernel.name, key}];
+  if (!entry) entry = pack_integers(weight, bias, kernel, step);
+  return entry;
+}
+
+Tensor PackedWeights::real(const Value& value) {
+  const std::lock_guard lock(mutex_);
+  Tensor& entry = reals_[value.constant->bytes.get()];
+  if (!entry.bytes) entry = real_weights(value);
+  return entry;
+}
+
 Executable::Executable(std::shared_ptr<const Graph> graph, plan::Plan plan, PackedWeights& packed)
-    : graph_(std::move(graph)), plan_(std::move(plan)), literals_(plan_.values.size()), packed_(plan_.steps.size()) {
+    : graph_(std::move(graph)),
+      plan_(std::move(plan)),
+      literals_(plan_.values.size()),
+      packed_(plan_.steps.size()),
+      reals_(plan_.values.size()) {
   for (std::size_t v = 0; v < plan_.values.size(); ++v) {
     if (plan_.values[v].storage == plan::Storage::literal) literals_[v] = literal_bytes(plan_.values[v]);
   }
+  const auto weight_of = [&](const plan::Step& step) -> const Value& {
+    return graph_->value(plan_.values[static_cast<std::size_t>(step.inputs[Conv::kWeight])].origin);
+  };
   for (std::size_t s = 0; s < plan_.steps.size(); ++s) {
     const plan::Step& step = plan_.steps[s];
-    const auto* conv = std::get_if<plan::ConvStep>(&step.work);
-    if (!conv) continue;
-    const ConvKernel& kernel = find_kernel(conv_kernels(), step);
-    if (!kernel.code->packed_bytes) continue;
-    const ValueId weight = plan_.values[static_cast<std::size_t>(step.inputs[Conv::kWeight])].origin;
-    packed_[s] = packed.get(*graph_->constant(weight), kernel, conv->shape);
+    if (const auto* conv = std::get_if<plan::IntegerConvStep>(&step.work)) {
+      const int bias = step.inputs[Conv::kBias];
+      packed_[s] = packed.get(weight_of(step), bias < 0 ? nullptr : graph_->constant(plan_.values[static_cast<std::size_t>(bias)].origin),
+                              find_kernel(integer_conv_kernels(), step), *conv, step.nodes.front());
+      continue;
+    }
+    if (const auto* conv = std::get_if<plan::ConvStep>(&step.work)) {
+      const ConvKernel& kernel = find_kernel(conv_kernels(), step);
+      if (kernel.code->packed_bytes) {
+        packed_[s] = packed.get(weight_of(step), kernel, conv->shape);
+        continue;
+      }
+    }
+    for (const int input : step.inputs) {
+      if (input < 0 || plan_.values[static_cast<std::size_t>(input)].storage != plan::Storage::constant) continue;
+      const Value& value = graph_->value(plan_.values[static_cast<std::size_t>(input)].origin);
+      if (plan::stands_for_reals(value)) reals_[static_cast<std::size_t>(input)] = packed.real(value).bytes;
+    }
   }
 }
 
 const std::byte* Executable::constant(int value) const {
   const plan::Value& v = plan_.values[static_cast<std::size_t>(value)];
   if (v.storage == plan::Storage::literal) return literals_[static_cast<std::size_t>(value)].get();
+  if (const Bytes& real = reals_[static_cast<std::size_t>(value)]) return real.get();
   return graph_->constant(v.origin)->bytes.get();
 }
 

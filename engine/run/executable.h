@@ -19,14 +19,19 @@ using Bytes = std::shared_ptr<const std::byte>;
 /// Weights as kernels want them, shared by all executables of a model. Thread-safe.
 class PackedWeights {
  public:
-  /// The packing of `tensor` for `kernel` and `shape`, made on first use.
-  Bytes get(const Tensor& tensor, const ConvKernel& kernel, const ConvShape& shape);
+  /// The packing of a constant for `kernel` and `shape`, made on first use.
+  Bytes get(const Value& weight, const ConvKernel& kernel, const ConvShape& shape);
+  /// The same for integers, with the scales of step `step`; `bias` may be null.
+  Bytes get(const Value& weight, const Tensor* bias, const IntegerConvKernel& kernel, const plan::IntegerConvStep& step, NodeId node);
+  /// A constant that stands for real numbers as dense float32, for kernels that read weights as they are.
+  Tensor real(const Value& value);
 
  private:
   // A packing depends on the weight, the kernel and - for some kernels - on the shape.
   using Key = std::tuple<const std::byte*, std::string, std::vector<std::int64_t>>;
   std::mutex mutex_;
   std::map<Key, Bytes> packed_;
+  std::map<const std::byte*, Tensor> reals_;
 };
 
 class Executable {
@@ -46,6 +51,7 @@ class Executable {
   plan::Plan plan_;
   std::vector<Bytes> literals_;  // by value
   std::vector<Bytes> packed_;    // by step
+  std::vector<Bytes> reals_;     // by value: constants that the model stores in another form
 };
 
 }  // namespace konv::run

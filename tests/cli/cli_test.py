@@ -152,6 +152,54 @@ class MainJob(Folder):
             self.assertAlmostEqual(figures("eval", path, "--data", DATA / "cifar10-lossless-test-1017.bin")["correct"], 932, delta=1)
 
 
+class Smaller(Folder):
+    """quantize and prune, with the ten samples as calibration images."""
+
+    def setUp(self):
+        super().setUp()
+        self.images = self.path / "images"
+        for picture in sorted(SAMPLES.glob("*.png")):
+            folder = self.images / picture.stem
+            folder.mkdir(parents=True)
+            (folder / picture.name).write_bytes(picture.read_bytes())
+
+    def labels(self, model):
+        return [picture["top"][0]["label"] for picture in figures("run", model, SAMPLES)]
+
+    def test_quantized_networks_are_small_and_classify(self):
+        model = self.convert("resnet20", "resnet20")
+        sizes = {}
+        for weights, activations in [("int8", "int8"), ("int4", "int4"), ("int2", "float32")]:
+            out = self.path / f"{weights}.konv"
+            konv("quantize", model, "-o", out, "--weights", weights, "--activations", activations, "--calibration", self.images, "--report", self.path / "report.json")
+            sizes[weights] = out.stat().st_size
+            layers = json.loads((self.path / "report.json").read_text())["layers"]
+            self.assertEqual(len(layers), 20)
+            self.assertAlmostEqual(sum(layer["noise_share"] for layer in layers), 1, places=6)
+        self.assertLess(sizes["int8"], 300_000)
+        self.assertLess(sizes["int4"], 180_000)
+        self.assertLess(sizes["int2"], 120_000)
+        self.assertEqual(self.labels(self.path / "int8.konv"), self.labels(model))
+        kernels = {step["kernel"] for step in figures("inspect", self.path / "int8.konv", "--plan", "--isa", "avx512_vnni")["plan"]["steps"]}
+        self.assertIn("conv_blocked_u8_avx512_vnni", kernels)
+        self.assertFalse({k for k in kernels if k.startswith("conv_") and "_u8" not in k}, kernels)
+
+    def test_pruned_networks_shrink_and_can_be_quantized(self):
+        model = self.convert("lenet5", "lenet")
+        pruned, both = self.path / "pruned.konv", self.path / "both.konv"
+        konv("prune", model, "-o", pruned, "--sparsity", "0.3", "--calibration", self.images)
+        self.assertLess(pruned.stat().st_size, model.stat().st_size)
+        konv("quantize", pruned, "-o", both, "--weights", "int8", "--activations", "int8", "--calibration", self.images, "--reference", model)
+        self.assertLess(both.stat().st_size, pruned.stat().st_size / 3)
+        self.assertEqual(len(self.labels(both)), 10)
+
+    def test_threads_change_no_byte(self):
+        model = self.convert("lenet5", "lenet")
+        for threads in "12":
+            konv("quantize", model, "-o", self.path / threads, "--weights", "int4", "--activations", "int4", "--calibration", self.images, "--threads", threads)
+        self.assertEqual((self.path / "1").read_bytes(), (self.path / "2").read_bytes())
+
+
 class WrongUse(Folder):
     def fails(self, status, *arguments, names=()):
         done = konv(*arguments, status=status)
@@ -168,6 +216,26 @@ class WrongUse(Folder):
         self.fails(2, "bench", "x.konv", "--iterations", "many")
         self.fails(2, "convert", "x.onnx")
         self.fails(2, "bench", "x.konv", "--no-such-option")
+
+    def test_compressing_fails_without_a_trace(self):
+        model = self.convert("lenet5", "lenet")
+        out, empty, large = self.path / "out.konv", self.path / "empty", self.path / "large"
+        empty.mkdir()
+        quantize = ["quantize", model, "-o", out, "--weights", "int8", "--activations", "int8"]
+        data = self.path / "data" / "cat"
+        data.mkdir(parents=True)
+        (data / "cat.png").write_bytes((SAMPLES / "cat.png").read_bytes())
+        config = self.path / "config.json"
+        config.write_text('{"layers": {"nobody": {"weights": "int8"}}}')
+        self.fails(2, *quantize)
+        self.fails(2, "quantize", model, "-o", out, "--weights", "int3", "--activations", "int8", "--calibration", data.parent, names=["int3", "int8"])
+        self.fails(1, *quantize, "--calibration", empty, names=["empty"])
+        self.fails(1, *quantize, "--calibration", self.path / "nowhere", names=["nowhere"])
+        self.fails(1, *quantize, "--calibration", data.parent, "--config", config, names=["nobody"])
+        self.fails(1, "prune", model, "-o", out, "--sparsity", "1.5", "--calibration", data.parent, names=["--sparsity 1.5"])
+        self.fails(2, "prune", model, "-o", out, "--sparsity", "0.5", "--kind", "magic", "--calibration", data.parent, names=["magic"])
+        self.fails(1, *quantize, "--calibration", data.parent, "--reference", self.convert("lenet3", "lenet"), names=["reference"])
+        self.assertFalse(out.exists())
 
     def test_wrong_files_are_one_line_and_status_1(self):
         model = self.convert("lenet5", "lenet")

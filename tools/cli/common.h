@@ -78,6 +78,8 @@ std::string table(const std::vector<std::vector<std::string>>& rows);
 // One per subcommand: adds it to the program.
 void add_convert(CLI::App& program);
 void add_optimize(CLI::App& program);
+void add_quantize(CLI::App& program);
+void add_prune(CLI::App& program);
 void add_run(CLI::App& program);
 void add_eval(CLI::App& program);
 void add_bench(CLI::App& program);

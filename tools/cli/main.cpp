@@ -33,6 +33,8 @@ int main(int argc, char** argv) {
   try {
     konv::tools::add_convert(program);
     konv::tools::add_optimize(program);
+    konv::tools::add_quantize(program);
+    konv::tools::add_prune(program);
     konv::tools::add_run(program);
     konv::tools::add_eval(program);
     konv::tools::add_bench(program);

@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -100,6 +101,35 @@ struct PreprocessingInfo {
 };
 
 struct SessionOptions;
+class Model;
+class Runtime;
+
+/// Images to compress a model with: `load(i, out)` writes the input tensor of image i (0 <= i < count), one image's float32 elements.
+struct CalibrationImages {
+  std::int64_t count = 0;
+  std::function<void(std::int64_t, float*)> load;
+};
+
+/// Post-training quantization, without gradients: Frantar et al., GPTQ, arXiv 2210.17323, layer after layer, each fitted to what the float network gives.
+struct QuantizeOptions {
+  Type weights = Type::int8;                 ///< int2, int4, int8 or int16, one scale per output channel
+  Type activations = Type::int8;             ///< float32, int2, int4, int8 (stored unsigned, with a zero point where needed) or int16
+  std::string calibrator = "auto";           ///< auto, minmax, percentile, kl or mse
+  std::string rounding = "full";             ///< nearest, gptq, or full: GPTQ, then coordinate descent
+  const Model* reference = nullptr;          ///< the float model to imitate when this one is already pruned; null: itself
+  std::string config;                        ///< JSON text, see `konv quantize --help`; empty: none
+  std::map<std::string, std::string> notes;  ///< how it was made: kept in the model
+  std::function<void(std::size_t, std::size_t)> progress;  ///< (done, total); may be empty
+};
+
+/// K-pruning after training: im2col rows (input channel, tap) leave all output channels together, the rest is refitted. Optimal brain surgeon, OBC, arXiv 2208.11580.
+struct PruneOptions {
+  double sparsity = 0.5;             ///< share of the convolutions' multiply-adds that goes, from 0 up to 1
+  int granularity = 1;               ///< input channels that leave together per tap: 1, 4, 8 or 16
+  const Model* reference = nullptr;  ///< the model to imitate when this one is already pruned; null: itself
+  std::map<std::string, std::string> notes;
+  std::function<void(std::size_t, std::size_t)> progress;
+};
 
 /// A network with its weights. Copies are cheap and share everything.
 class KONV_API Model {
@@ -130,6 +160,14 @@ class KONV_API Model {
   static std::vector<PassInfo> passes();
   /// Default passes that would still change something.
   std::vector<std::string> pending_passes() const;
+
+  /// A smaller model that computes in integers; the default passes are applied first. The same images and options give the same model, whatever the number of
+  /// threads. `report`: JSON, one object per layer. Throws Error for what cannot be quantized, naming the node.
+  Model quantize(const CalibrationImages& images, const QuantizeOptions& options, const Runtime& runtime,
+                 std::string* report = nullptr) const;
+
+  /// A model whose convolutions read fewer rows. `report`: JSON, one object per pruned layer. Throws Error.
+  Model prune(const CalibrationImages& images, const PruneOptions& options, const Runtime& runtime, std::string* report = nullptr) const;
 
   /// A model whose outputs are these values (any named value of the graph), for looking inside.
   Model with_outputs(const std::vector<std::string>& values) const;
@@ -167,6 +205,7 @@ class KONV_API Runtime {
  private:
   friend class Session;
   friend KONV_API std::vector<ConvReport> bench_convolution(const ConvLayer&, const Runtime&, const ConvBenchOptions&);
+  friend class Model;
   struct Impl;
   std::shared_ptr<Impl> impl_;
 };

@@ -1,0 +1,54 @@
+#include "engine/graph/weights.h"
+
+namespace konv {
+namespace {
+
+const Dims& dense_dims(const Value& value) { return value.kept_rows ? value.kept_rows->dense_dims : value.constant->dims; }
+
+/// [Cout, kept] to [Cout, K], zeros where rows were removed.
+template <class T>
+std::vector<T> expanded(const Value& value, std::vector<T> compact) {
+  if (!value.kept_rows) return compact;
+  const KeptRows& kept = *value.kept_rows;
+  const std::int64_t outputs = kept.dense_dims.front(), k = outputs ? element_count(kept.dense_dims) / outputs : 0;
+  std::vector<T> dense(static_cast<std::size_t>(outputs * k));
+  auto from = compact.begin();
+  for (std::int64_t o = 0; o < outputs; ++o) {
+    for (const std::int32_t row : kept.rows) dense[static_cast<std::size_t>(o * k + row)] = *from++;
+  }
+  return dense;
+}
+
+}  // namespace
+
+std::size_t scale_index(const Quantization& q, const Dims& dims, std::int64_t index) {
+  if (q.scale.size() == 1) return 0;
+  std::int64_t inner = 1;
+  for (std::size_t d = static_cast<std::size_t>(q.axis) + 1; d < dims.size(); ++d) inner *= dims[d];
+  return static_cast<std::size_t>(index / inner % dims[static_cast<std::size_t>(q.axis)]);
+}
+
+std::vector<std::int64_t> integer_weights(const Value& value) {
+  std::vector<std::int64_t> stored = to_i64(*value.constant);
+  const Quantization& q = *value.quantization;
+  const Dims& dims = value.constant->dims;  // compact weights keep the output channels, the axis of all pruned ones
+  for (std::size_t i = 0; i < stored.size(); ++i) stored[i] -= q.zero_point[scale_index(q, dims, static_cast<std::int64_t>(i))];
+  return expanded(value, std::move(stored));
+}
+
+Tensor real_weights(const Value& value) {
+  const Tensor& tensor = *value.constant;
+  if (tensor.dtype == DType::float32 && !value.kept_rows) return tensor;
+  const Dims& dims = dense_dims(value);
+  if (!value.quantization) return make_f32(dims, expanded(value, to_f32(tensor)));
+  const Quantization& q = *value.quantization;
+  const std::vector<std::int64_t> integers = integer_weights(value);
+  std::vector<float> reals(integers.size());
+  for (std::size_t i = 0; i < reals.size(); ++i) {
+    const std::size_t at = scale_index(q, dims, static_cast<std::int64_t>(i));
+    reals[i] = static_cast<float>(integers[i]) * q.scale[at];
+  }
+  return make_f32(dims, reals);
+}
+
+}  // namespace konv

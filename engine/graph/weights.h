@@ -1,0 +1,17 @@
+// Constants as the numbers they stand for.
+#pragma once
+
+#include "engine/graph/graph.h"
+
+namespace konv {
+
+/// A constant value as dense float32: dequantized, pruned rows as zeros. The tensor itself where it is that already.
+Tensor real_weights(const Value& value);
+
+/// What the integers of a quantized constant stand for before the scale (stored - zero point), pruned rows as zeros, in its dense shape.
+std::vector<std::int64_t> integer_weights(const Value& value);
+
+/// Which of the scales element `index` (row-major) of a tensor of `dims` has.
+std::size_t scale_index(const Quantization& quantization, const Dims& dims, std::int64_t index);
+
+}  // namespace konv

@@ -1,0 +1,101 @@
+#include "kernels/cpu/integer/conv.h"
+
+#include "kernels/cpu/integer/rate.h"
+#include "kernels/cpu/traffic.h"
+
+namespace konv {
+namespace {
+
+const char* refuse_types(const IntegerConvShape& s) {
+  if (s.in != DType::uint8) return "inputs are not of 8 bits";
+  if (s.out != DType::uint8 && s.out != DType::float32) return "outputs are neither of 8 bits nor float32";
+  if (s.weight_bits > 8) return "weights have more than 8 bits";
+  // 255 (the largest input) times the largest weight, k times, and as much again for the zero point.
+  if ((s.conv.k() << (s.weight_bits - 1)) * 255 * 2 > INT32_MAX) return "sums could pass 32 bits";
+  return s.conv.stride_w > 2 ? "stride along a row is more than 2" : nullptr;
+}
+
+const char* refuse_blocked_u8(const IntegerConvShape& s) {
+  if (const char* reason = refuse_types(s)) return reason;
+  if (s.conv.groups > 1 && (s.conv.group_in() % kIntegerBlock || s.conv.group_out() % kIntegerBlock))
+    return "channels of a group are no whole blocks";
+  return nullptr;
+}
+
+const char* refuse_kept_u8(const IntegerConvShape& s) {
+  if (const char* reason = refuse_types(s)) return reason;
+  if (s.conv.groups > 1) return "grouped";
+  if (s.conv.in_channels * (s.conv.in_h + 64) * (s.conv.in_w + 64) > INT32_MAX / 2) return "too large for 32-bit offsets";
+  return s.kept_quads < 0 ? "no row is known to be pruned" : nullptr;
+}
+
+const char* refuse_first_u8(const IntegerConvShape& s) {
+  if (const char* reason = refuse_types(s)) return reason;
+  if (s.conv.groups > 1) return "grouped";
+  return s.conv.in_channels > kFirstBlock ? "more than 4 input channels" : nullptr;
+}
+
+const char* refuse_depthwise_u8(const IntegerConvShape& s) {
+  if (const char* reason = refuse_types(s)) return reason;
+  if (s.conv.groups != s.conv.in_channels || s.conv.groups == 1) return "groups differ from input channels";
+  return s.conv.out_channels != s.conv.in_channels ? "several outputs per channel" : nullptr;
+}
+
+const char* refuse_no_integers(const IntegerConvShape&) { return nullptr; }
+
+double traffic(const IntegerConvShape& s, const Machine& m) {
+  const ConvShape& c = s.conv;
+  const auto in = static_cast<double>(c.batch * c.in_channels * c.in_h * c.in_w);
+  const auto out = static_cast<double>(c.batch * c.out_channels * c.out_pixels()) * (s.out == DType::float32 ? 4 : 1);
+  return stream_seconds(in, m) + stream_seconds(out, m) + stream_seconds(static_cast<double>(c.weight_count()), m) + kCallSeconds;
+}
+
+/// `inputs`: input channels times taps that are read.
+double direct_seconds(const ConvShape& s, double inputs, const Machine& m) {
+  const auto outputs = static_cast<double>(round_up(s.group_out(), kIntegerBlock));
+  const auto pixels = static_cast<double>(s.batch * s.groups * s.out_pixels());
+  // An output takes about ten vector operations to become a byte again.
+  return pixels * outputs * (2 * inputs / (0.8 * integer_rate(m)) + 10 / m.flops) / loop_share(static_cast<double>(s.out_w()), 1);
+}
+
+double rows_read(const ConvShape& s, int in_block) {
+  return static_cast<double>(round_up(s.group_in(), in_block) * s.kernel_h * s.kernel_w);
+}
+
+double cost_blocked_u8(const IntegerConvShape& s, const Machine& m) {
+  return direct_seconds(s.conv, rows_read(s.conv, kIntegerBlock), m) + traffic(s, m);
+}
+double cost_first_u8(const IntegerConvShape& s, const Machine& m) {
+  return direct_seconds(s.conv, rows_read(s.conv, kFirstBlock), m) + traffic(s, m);
+}
+
+double cost_kept_u8(const IntegerConvShape& s, const Machine& m) {
+  // Every quad looks up where it lies, and every chunk makes the list.
+  const auto kept = static_cast<double>(s.kept_quads);
+  return direct_seconds(s.conv, 1.05 * 4 * kept, m) + 1e-9 * kept + traffic(s, m);
+}
+
+double cost_depthwise_u8(const IntegerConvShape& s, const Machine& m) {
+  return 2.0 * static_cast<double>(s.conv.macs()) / (0.4 * m.flops) + traffic(s, m);
+}
+
+double cost_integer_reference(const IntegerConvShape& s, const Machine&) {
+  return kNaiveSeconds * static_cast<double>(s.conv.macs()) + kCallSeconds;
+}
+
+}  // namespace
+
+#define KONV_INTEGER_CONV(name, isa, refuse, cost) extern const IntegerConvCode name##_code;
+#include "kernels/cpu/integer/conv_kernels.inc"
+#undef KONV_INTEGER_CONV
+
+std::span<const IntegerConvKernel> integer_conv_kernels() {
+  static const IntegerConvKernel kernels[] = {
+#define KONV_INTEGER_CONV(name, isa, refuse, cost) {#name, Isa::isa, refuse, cost, &name##_code},
+#include "kernels/cpu/integer/conv_kernels.inc"
+#undef KONV_INTEGER_CONV
+  };
+  return kernels;
+}
+
+}  // namespace konv
