@@ -59,7 +59,9 @@ void CudaBuilder::define_input(ValueId id) {
   plan_.inputs.push_back(index);
 }
 
-int CudaBuilder::plain_input(ValueId id) const { return id ? plain_[static_cast<std::size_t>(id.index)] : -1; }
+int CudaBuilder::plain_input(ValueId id) const {
+  return id && dtype(id) == DType::float32 ? plain_[static_cast<std::size_t>(id.index)] : -1;
+}
 
 int CudaBuilder::image(ValueId id, std::size_t rank) {
   if (!id) return -1;

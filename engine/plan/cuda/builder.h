@@ -37,7 +37,7 @@ class CudaBuilder {
   void define_input(ValueId id);
   /// The value as an image: itself, a converted network input (once), or a constant under dimensions aligned to `rank`. -1 for an absent input.
   int image(ValueId id, std::size_t rank = 0);
-  /// The network input as it came, plain float32 in the arena; -1 when the value is none.
+  /// The network input as it came, plain float32 in the arena; -1 when the value is none, or of another type.
   int plain_input(ValueId id) const;
   /// A constant of the graph, as it lies there; NoKernel when the value is no constant.
   int constant(ValueId id);

@@ -24,6 +24,21 @@ std::vector<bool> needed_values(const CudaBuilder& b, const std::vector<NodeId>&
   return needed;
 }
 
+/// Sizes must be known, and no kernel is launched for nothing.
+void check_sizes(const Graph& graph, const std::vector<Fact>& facts, const std::vector<bool>& needed) {
+  for (int v = 0; v < graph.value_count(); ++v) {
+    const auto i = static_cast<std::size_t>(v);
+    if (!needed[i]) continue;
+    const std::optional<Shape>& shape = facts[i].shape;
+    if (!shape || !fully_known(*shape))
+      throw Error(fmt::format("value '{}': its shape ({}) does not follow from the input shapes; expected sizes known before running",
+                              graph.value({v}).name, shape ? to_string(*shape) : "unknown"));
+    if (element_count(to_dims(*shape)) == 0)
+      throw Error(fmt::format("value '{}': is empty ({}); expected at least one element on a GPU, or --device cpu", graph.value({v}).name,
+                              to_string(*shape)));
+  }
+}
+
 void check_memory(const Plan& plan, std::int64_t limit) {
   std::int64_t weights = 0;
   for (const Value& value : plan.values) weights += value.storage == Storage::constant ? value.bytes : 0;
@@ -38,9 +53,11 @@ void check_memory(const Plan& plan, std::int64_t limit) {
 }  // namespace
 
 Plan make_for_cuda(const Graph& graph, const std::map<ValueId, Dims>& input_shapes, const CudaTarget& target) {
-  CudaBuilder builder(graph, infer(graph, input_shapes), target);
+  const std::vector<Fact> facts = infer(graph, input_shapes);
+  CudaBuilder builder(graph, facts, target);
   const std::vector<NodeId> order = graph.nodes();
   const std::vector<bool> needed = needed_values(builder, order);
+  check_sizes(graph, facts, needed);
   for (ValueId input : graph.inputs()) builder.define_input(input);
   std::string missing;
   int count = 0;

@@ -211,5 +211,24 @@ TEST_CASE("cuda network: ResNet-20 with its shipped weights says what the CPU sa
   CHECK(halo >= 6);  // batch 1 leaves later stages to smaller tiles
 }
 
+TEST_CASE("cuda network: empty tensors and unknown sizes are errors that name the value") {
+  if (!can_run_networks()) return;
+  Rng rng(18);
+  Graph graph;
+  const ValueId x = graph.add_input("x", DType::float32, {Dim::symbol("N"), 3, 7, 7});
+  graph.add_output(add_conv(graph, rng, "conv", x, 3, 4, {.pads = {1, 1, 1, 1}}));
+  verify(graph);
+  CHECK_THROWS_WITH_AS(plan::make_for_cuda(graph, {{x, {0, 3, 7, 7}}}, network_target(Precision::float16)),
+                       "value 'x': is empty (0x3x7x7); expected at least one element on a GPU, or --device cpu", Error);
+  std::string message;
+  try {
+    plan::make_for_cuda(graph, {}, network_target(Precision::float16));
+  } catch (const Error& error) {
+    message = error.what();
+  }
+  CHECK(message.starts_with("value 'x': its shape ("));
+  CHECK(message.ends_with(") does not follow from the input shapes; expected sizes known before running"));
+}
+
 }  // namespace
 }  // namespace konv::test
