@@ -49,6 +49,25 @@ void convert_run(const RequantizeArgs& args, const In* in, std::int64_t in_step,
   }
 }
 
+/// A row of up to four planes of real numbers as pixels of four bytes: a network's first layer reads them so.
+void interleave_row(const RequantizeArgs& args, std::int64_t n, std::int64_t y) {
+  constexpr std::int64_t kPart = 64;
+  const RequantizeShape& s = args.shape;
+  std::uint8_t planes[4][kPart];
+  std::memset(planes, args.output.zero, sizeof planes);
+  auto* out = row_of<std::uint8_t>(args.out, 4, n, 0, y);
+  for (std::int64_t x = 0; x < s.image.width; x += kPart) {
+    const std::int64_t count = smaller(kPart, s.image.width - x);
+    for (std::int64_t c = 0; c < s.image.channels; ++c)
+      convert_run(args, row_of<const float>(args.in, 1, n, c, y) + x, 1, planes[c], 1, count);
+    for (std::int64_t i = 0; i < count; ++i) {
+      const std::uint32_t pixel =
+          planes[0][i] | std::uint32_t{planes[1][i]} << 8 | std::uint32_t{planes[2][i]} << 16 | std::uint32_t{planes[3][i]} << 24;
+      std::memcpy(out + 4 * (x + i), &pixel, 4);
+    }
+  }
+}
+
 /// Lanes behind the last channel get the zero point.
 template <class In, class Out>
 void convert_row(const RequantizeArgs& args, std::int64_t n, std::int64_t group, std::int64_t y) {
@@ -58,6 +77,9 @@ void convert_row(const RequantizeArgs& args, std::int64_t n, std::int64_t group,
   if (s.in_block == s.out_block && in_pixel == s.in_block && out_pixel == s.out_block)
     return convert_run(args, row_of<const In>(args.in, s.in_block, n, first, y), 1, row_of<Out>(args.out, s.out_block, n, first, y), 1,
                        width * s.in_block);
+  if constexpr (std::is_same_v<In, float> && std::is_same_v<Out, std::uint8_t>) {
+    if (s.in_block == 1 && s.out_block == 4 && s.image.channels <= 4 && in_pixel == 1 && out_pixel == 4) return interleave_row(args, n, y);
+  }
   for (std::int64_t c = first; c < channels; ++c)
     convert_run(args, row_of<const In>(args.in, s.in_block, n, c, y), in_pixel, row_of<Out>(args.out, s.out_block, n, c, y), out_pixel,
                 width);
