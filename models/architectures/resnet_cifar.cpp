@@ -14,7 +14,7 @@
 namespace konv::models {
 namespace {
 
-constexpr int kStages = 3;
+constexpr int kResNetStages = 3;
 
 Feature shortcut(NetworkBuilder& network, const Feature& x, const std::string& block, std::int64_t stride, std::int64_t channels) {
   for (const char* kind : {".shortcut", ".downsample"}) {
@@ -37,8 +37,8 @@ Feature basic_block(NetworkBuilder& network, const Feature& x, const std::string
 /// `depth` that the checkpoint must have; 0: any.
 Graph build(const std::string& architecture, int depth, const StateDict& weights) {
   NetworkBuilder network(architecture, weights);
-  int blocks[kStages], total = 0;
-  for (int stage = 0; stage < kStages; ++stage) {
+  int blocks[kResNetStages], total = 0;
+  for (int stage = 0; stage < kResNetStages; ++stage) {
     blocks[stage] = network.count_blocks(fmt::format("layer{}.", stage + 1));
     total += blocks[stage];
   }
@@ -56,7 +56,7 @@ Graph build(const std::string& architecture, int depth, const StateDict& weights
   Feature x = network.input(std::max<std::int64_t>(network.size("conv1.weight", 1), 1), 32);
   x = network.conv(x, "conv1", {.kernel = 3});
   x = network.relu(network.batch_norm(x, "bn1"), "relu1");
-  for (int stage = 0; stage < kStages; ++stage) {
+  for (int stage = 0; stage < kResNetStages; ++stage) {
     const std::string layer = fmt::format("layer{}", stage + 1);
     const std::int64_t width = network.size(layer + ".0.conv1.weight", 0);
     for (int i = 0; i < blocks[stage]; ++i) {
