@@ -13,7 +13,7 @@ std::string Model::plan(const SessionOptions& options, const std::vector<std::ve
   if (const std::optional<api::GpuChoice> gpu = api::choose_gpu_for(graph, shapes, options))
     return plan::to_json(plan::make_for_cuda(graph, run::by_value(graph, shapes), gpu->target));
   const Machine machine = api::machine_for(options.isa);
-  plan::Options plan_options{.memory_limit = options.memory_limit};
+  plan::Options plan_options{.memory_limit = options.memory_limit, .max_error = options.max_error};
   if (options.tune != "off" || !options.plan_file.empty()) {
     ThreadPool pool(threads);
     plan_options.asked_for = api::tuned_kernels(*impl_->network, describe(), shapes, machine, options, &pool);

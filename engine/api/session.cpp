@@ -45,6 +45,8 @@ void check_options(const SessionOptions& options, bool on_gpu) {
   if (options.tune != "off" && options.tune != "quick" && options.tune != "full")
     throw Error(fmt::format("--tune {}: expected off, quick or full", options.tune));
   if (options.memory_limit < 0) throw Error(fmt::format("--memory-limit {}: expected a number of bytes, 0 for none", options.memory_limit));
+  if (!(options.max_error >= 0))
+    throw Error(fmt::format("--max-error {}: expected a relative error, 0 for the default", options.max_error));
 }
 
 /// Multiply-adds that the best known algorithm needs against those of the definition: F(4x4,3x3) has 36 for 144, and its transforms.
@@ -155,7 +157,7 @@ Prepared& Session::Impl::prepare() {
     std::copy(key.shape_values[i].begin(), key.shape_values[i].end(), tensor.bytes.get());
     shape_values.push_back(tensor);
   }
-  plan::Options plan_options{.memory_limit = options.memory_limit, .threads = runtime->pool.threads()};
+  plan::Options plan_options{.memory_limit = options.memory_limit, .threads = runtime->pool.threads(), .max_error = options.max_error};
   plan_options.asked_for = api::tuned_kernels(*network, description, key.shapes, machine, options, &runtime->pool);
   auto made =
       std::make_unique<PreparedOnCpu>(network->executable(key.shapes, machine, plan_options, shape_values), runtime->pool.threads());

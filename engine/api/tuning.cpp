@@ -49,8 +49,9 @@ std::map<std::string, std::string> tuned_kernels(const run::Network& network, co
     throw Error("--tune: shapes depend on what an input holds; expected a model whose input shapes say it all");
   const Lease lease(pool);
   const run::TuneOptions tune = options.tune == "full" ? run::TuneOptions{.within = 4, .rounds = 20} : run::TuneOptions{};
-  const run::Tuned tuned = run::tune(std::make_shared<const Graph>(network.graph()), run::by_value(network.graph(), shapes), machine,
-                                     {.memory_limit = options.memory_limit, .threads = threads}, lease.get(), tune);
+  const run::Tuned tuned =
+      run::tune(std::make_shared<const Graph>(network.graph()), run::by_value(network.graph(), shapes), machine,
+                {.memory_limit = options.memory_limit, .threads = threads, .max_error = options.max_error}, lease.get(), tune);
   if (!options.plan_file.empty()) {
     file.set(key, {tuned.kernels, tuned.default_seconds, tuned.seconds});
     file.save();

@@ -2,6 +2,7 @@
 #include "engine/plan/lower.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include <konv/error.hpp>
 
@@ -115,6 +116,14 @@ ConvShape conv_shape(const Builder& b, const Node& node, const Conv& op) {
           .groups = op.groups};
 }
 
+/// Kernels whose errors are a larger multiple of a plain sum's are taken only when an error is allowed explicitly.
+constexpr double kUsualError = 5;
+
+/// The largest error relative to the largest output, for weights and inputs like noise: rounding errors of a sum grow with the root of its length.
+double expected_error(const ConvCode& code, const ConvShape& shape) {
+  return code.error * 0x1p-24 * std::sqrt(static_cast<double>(shape.k()) / 64);
+}
+
 void lower(Builder& b, NodeId id, const Node& node, const Conv& op) {
   if (is_general(b, node)) {
     const Dims& in = b.dims(node.input(Conv::kInput));
@@ -135,6 +144,9 @@ void lower(Builder& b, NodeId id, const Node& node, const Conv& op) {
     if (asked_for != b.options.asked_for.end() && asked_for->second != kernel.name) return "another was asked for";
     if (flat && (kernel.code->in_block > 1 || kernel.code->out_block > 1 || kernel.code->halo)) return "the image has one dimension";
     if (!constant_weight && kernel.code->packed_bytes) return "the weight is no constant";
+    if (const double allowed = b.options.max_error;
+        allowed > 0 ? expected_error(*kernel.code, work.shape) > allowed : kernel.code->error > kUsualError)
+      return allowed > 0 ? "its error may exceed --max-error" : "opt-in: its errors are many times the usual (--max-error)";
     return nullptr;
   };
   const auto reorders = [&](const ConvKernel& kernel) {

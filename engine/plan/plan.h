@@ -236,6 +236,7 @@ struct Options {
   std::span<const IntegerConvKernel> integer_conv_kernels = konv::integer_conv_kernels();
   std::int64_t memory_limit = 0;  ///< bytes for arena and weights; 0 = none
   std::int64_t threads = 1;       ///< for the workspace's share of the memory limit only: no choice depends on it
+  double max_error = 0;           ///< relative error allowed to a convolution's algorithm; 0: all but those that are opt-in, F(6x6,3x3)
   std::map<std::string, std::string>
       asked_for;  ///< node name to kernel name: no choice there, an error where that kernel refuses (convolutions)
 };

@@ -136,7 +136,7 @@ std::uint64_t element_bits(DType dtype, double value) {
 
 class Binder {
  public:
-  Binder(const Executable& executable, std::byte* arena) : executable_(executable), arena_(arena) {}
+  Binder(const Executable& executable, std::byte* arena, int threads) : executable_(executable), arena_(arena), threads_(threads) {}
 
   std::vector<BoundCall> bind_all() {
     const std::vector<plan::Step>& steps = executable_.plan().steps;
@@ -157,21 +157,30 @@ class Binder {
 
   template <class K, class Args>
   void call(std::span<const K> kernels, Args args) {
-    const K& kernel = find_kernel(kernels, *step_);
-    const std::int64_t chunks = kernel.code->chunks(args.shape);
-    using CodeType = std::remove_cvref_t<decltype(*kernel.code)>;
-    calls_.push_back({index_, chunks, std::make_unique<KernelCall<CodeType, Args>>(*kernel.code, std::move(args))});
+    add(*find_kernel(kernels, *step_).code, std::move(args));
+  }
+
+  template <class CodeType, class Args>
+  void add(const CodeType& code, Args args) {
+    const std::int64_t chunks = code.chunks(args.shape);
+    calls_.push_back({index_, chunks, std::make_unique<KernelCall<CodeType, Args>>(code, std::move(args))});
   }
 
   void bind(const plan::ConvStep& w) {
     const std::byte* packed = executable_.packed(index_);
-    call(conv_kernels(), ConvArgs{.shape = w.shape,
-                                  .in = as_image(in(Conv::kInput)),
-                                  .out = as_image(out()),
-                                  .weight = packed ? packed : in(Conv::kWeight).data,
-                                  .bias = in(Conv::kBias).f32(),
-                                  .residual = as_image(in(Conv::kResidual)),
-                                  .activation = w.activation});
+    const ConvCode& code = *find_kernel(conv_kernels(), *step_).code;
+    ConvArgs args{.shape = w.shape,
+                  .in = as_image(in(Conv::kInput)),
+                  .out = as_image(out()),
+                  .weight = packed ? packed : in(Conv::kWeight).data,
+                  .bias = in(Conv::kBias).f32(),
+                  .residual = as_image(in(Conv::kResidual)),
+                  .activation = w.activation};
+    if (threads_ == 1 && code.alone.run) {
+      add(code.alone, std::move(args));
+    } else {
+      add(code, std::move(args));
+    }
   }
 
   void bind(const plan::ConvTransposeStep& w) {
@@ -461,6 +470,7 @@ class Binder {
 
   const Executable& executable_;
   std::byte* arena_;
+  int threads_;
   std::size_t index_ = 0;
   const plan::Step* step_ = nullptr;
   std::vector<BoundCall> calls_;
@@ -488,6 +498,8 @@ TensorView view(const Executable& executable, int index, std::byte* arena) {
   return v;
 }
 
-std::vector<BoundCall> bind(const Executable& executable, std::byte* arena) { return Binder(executable, arena).bind_all(); }
+std::vector<BoundCall> bind(const Executable& executable, std::byte* arena, int threads) {
+  return Binder(executable, arena, threads).bind_all();
+}
 
 }  // namespace konv::run

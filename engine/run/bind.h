@@ -25,6 +25,6 @@ struct BoundCall {
 TensorView view(const Executable& executable, int value, std::byte* arena);
 
 /// All calls of the executable in order. A step is one call, or two when a fill has to be complete before copies land in it.
-std::vector<BoundCall> bind(const Executable& executable, std::byte* arena);
+std::vector<BoundCall> bind(const Executable& executable, std::byte* arena, int threads);
 
 }  // namespace konv::run

@@ -23,7 +23,11 @@ Network::Network(Graph graph) : graph_(std::make_shared<const Graph>(std::move(g
 
 std::shared_ptr<const Executable> Network::executable(const std::vector<Dims>& input_shapes, const Machine& machine,
                                                       const plan::Options& options, const std::vector<Tensor>& shape_values) {
-  Key key{input_shapes, {}, {static_cast<std::int64_t>(machine.isa), options.memory_limit, options.threads}, options.asked_for};
+  Key key{input_shapes,
+          {},
+          {static_cast<std::int64_t>(machine.isa), options.memory_limit, options.threads},
+          options.max_error,
+          options.asked_for};
   std::map<ValueId, Tensor> values;
   for (std::size_t i = 0; i < shape_values.size(); ++i) {
     const Tensor& value = shape_values[i];

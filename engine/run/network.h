@@ -33,8 +33,9 @@ class Network {
     std::vector<Dims> shapes;
     std::vector<std::vector<std::byte>> shape_values;
     std::vector<std::int64_t> options;
+    double max_error = 0;
     std::map<std::string, std::string> asked_for;
-    friend auto operator<=>(const Key&, const Key&) = default;
+    friend std::partial_ordering operator<=>(const Key&, const Key&) = default;
   };
 
   std::shared_ptr<const Graph> graph_;

@@ -64,6 +64,7 @@ SessionOptions session_options(const RunOptions& o) {
           .fallback = o.fallback,
           .precision = o.precision,
           .memory_limit = o.memory_limit,
+          .max_error = o.max_error,
           .tune = o.tune,
           .plan_file = o.plan_file};
 }

@@ -216,6 +216,9 @@ struct SessionOptions {
   std::string isa;              ///< plan only: an instruction set that need not be here
   std::string precision = "float32";
   std::int64_t memory_limit = 0;  ///< bytes for weights, arena and workspace together; 0 = none
+  /// Relative error allowed to a convolution's algorithm, as Session's bench prints it; 0: any but F(6x6,3x3), whose errors are nine times those of sums of
+  /// products.
+  double max_error = 0;
   /// off, quick, full: measure the CPU's convolution kernels in place before a shape's first run, and take the fastest.
   std::string tune = "off";
   /// Choices to use instead of measuring; what tuning measured is written there. Plans for another CPU or build are refused.

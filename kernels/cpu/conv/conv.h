@@ -29,6 +29,8 @@ struct ConvCode : Code<ConvShape, ConvArgs> {
   Halo (*halo)(const ConvShape&);  ///< what it reads around the image, zeros; null: nothing, it tests for edges
   std::size_t (*packed_bytes)(const ConvShape&);  ///< null: the weight is read as it is
   void (*pack)(const ConvShape&, const float* weight, void* packed);
+  Code<ConvShape, ConvArgs> alone = {};  ///< the same numbers in the chunks that suit a single thread; null functions: as for several
+  double error = 1;                      ///< largest rounding error, in multiples of the plain sum of products
 };
 
 using ConvKernel = Kernel<ConvShape, ConvCode>;

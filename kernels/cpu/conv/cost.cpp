@@ -1,5 +1,8 @@
 #include "kernels/cpu/conv/cost.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "kernels/cpu/kernel.h"
 #include "kernels/cpu/traffic.h"
 
@@ -64,15 +67,32 @@ double cost_blocked(const ConvShape& s, const Machine& m) {
          stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
 
+template <int Tile>
 double cost_winograd(const ConvShape& s, const Machine& m) {
-  // Per 4x4 tile: 36 multiply-adds per pair of channels, and the additions of the transforms, which run at half the rate of multiply-adds.
+  // Per tile: one multiply-add per point and pair of channels, and the additions of the transforms, which run at half the rate of multiply-adds.
+  constexpr double points = (Tile + 2) * (Tile + 2),
+                   in_additions = Tile == 2   ? 32
+                                  : Tile == 4 ? 156
+                                              : 384,
+                   out_additions = Tile == 2   ? 24
+                                   : Tile == 4 ? 116
+                                               : 290;
   const int block = lanes(m.isa);
   const auto in = static_cast<double>(round_up(s.in_channels, block)), out = static_cast<double>(round_up(s.out_channels, block));
-  const auto tiles = static_cast<double>(s.batch * ceil_div(s.out_h(), 4) * ceil_div(s.out_w(), 4));
-  const double products = 36 * in * out / 0.85, transforms = 156 * in + 116 * out;
-  return 2 * tiles * (products + transforms) / m.flops + stream_seconds(4 * weight_bytes(s), m) + stream_seconds(in_bytes(s), m) +
-         stream_seconds(out_bytes(s), m) + kCallSeconds;
+  const auto tiles = static_cast<double>(s.batch * ceil_div(s.out_h(), Tile) * ceil_div(s.out_w(), Tile));
+  const double products = 2 * tiles * points * in * out / (0.8 * m.flops);
+  // Transformed images go through L2 between the three stages. Transformed weights stream by once for every 28 tiles, from where they lie while other
+  // layers run; while they come from afar, multiplying waits.
+  const double transforms =
+      2 * tiles * (in_additions * in + out_additions * out) / m.flops + 4 * tiles * points * 2 * (in + out) / m.l2_bandwidth;
+  const double weights = 4 * points * in * out * std::ceil(tiles / 28);
+  const double far = weights / (4 * points * in * out > 0.5 * static_cast<double>(m.l3_bytes) ? m.dram_bandwidth : m.l3_bandwidth);
+  return std::max(products, far) + transforms + stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
+
+template double cost_winograd<2>(const ConvShape&, const Machine&);
+template double cost_winograd<4>(const ConvShape&, const Machine&);
+template double cost_winograd<6>(const ConvShape&, const Machine&);
 
 double cost_fft16(const ConvShape& s, const Machine& m) {
   // Per 16x16 tile: 144 complex multiply-adds per pair of channels, and 25 transforms of 16 points, some 130 additions each, on either side.

@@ -45,7 +45,7 @@ const char* refuse_blocked(const ConvShape& s) {
   return refuse_blocked(s, isa);
 }
 
-/// F(4x4,3x3); half-empty tiles of tiny images gain nothing, which is the cost's to say.
+/// F(2x2,3x3), F(4x4,3x3), F(6x6,3x3); half-empty tiles of tiny images gain nothing, which is the cost's to say.
 inline const char* refuse_winograd(const ConvShape& s, Isa isa) {
   if (s.kernel_h != 3 || s.kernel_w != 3) return "kernel is not 3x3";
   if (s.stride_h != 1 || s.stride_w != 1) return "stride is not 1";

@@ -1,0 +1,394 @@
+// Winograd convolution F(m x m, 3x3) on blocked images: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2015), for m = 2, 4
+// and 6. A tile of (m+2)^2 input pixels becomes as many numbers ("points") per channel, each point is a matrix product over the channels, and the
+// products become m^2 output pixels: 16, 36 or 64 multiply-adds instead of 36, 144 or 324.
+//   V [input block][point][kPitch tiles][lanes]     transformed inputs of a chunk's tiles
+//   U [output block][point][input channel][lanes]   transformed weights
+//   M [output block][point][kPitch tiles][lanes]    products
+// Strides in V and M are constants, so that the places of a tile need no registers; the odd pitch spreads them over the sets of a cache.
+// Weights stream through the cache once per chunk, so a chunk holds as many tiles as V may: the fewer, the longer the wait for weights.
+// Only for units of an instruction set (per_isa.h): everything is in an unnamed namespace.
+#pragma once
+
+#include "kernels/cpu/conv/blocked_tile.h"
+#include "kernels/cpu/conv/conv.h"
+
+namespace konv::KONV_ISA {
+namespace {
+
+constexpr std::int64_t kMostTiles = 28, kPitch = kMostTiles + 1;  ///< of a chunk
+constexpr std::int64_t kPoint = kPitch * kLanes;                  ///< floats from point to point
+
+/// One row or column of a tile: B^T d.
+inline __attribute__((always_inline)) void transform_input_line(const Vector (&d)[4], Vector (&t)[4]) {
+  t[0] = d[0] - d[2];
+  t[1] = d[1] + d[2];
+  t[2] = d[2] - d[1];
+  t[3] = d[3] - d[1];
+}
+
+inline __attribute__((always_inline)) void transform_input_line(const Vector (&d)[6], Vector (&t)[6]) {
+  const Vector a = d[4] - 4.0f * d[2], b = d[3] - 4.0f * d[1], c = d[4] - d[2], e = 2.0f * (d[3] - d[1]);
+  t[0] = 4.0f * d[0] - 5.0f * d[2] + d[4];
+  t[1] = a + b;
+  t[2] = a - b;
+  t[3] = c + e;
+  t[4] = c - e;
+  t[5] = 4.0f * d[1] - 5.0f * d[3] + d[5];
+}
+
+inline __attribute__((always_inline)) void transform_input_line(const Vector (&d)[8], Vector (&t)[8]) {
+  const Vector a = d[2] - 4.25f * d[4] + d[6], b = d[1] - 4.25f * d[3] + d[5];
+  const Vector c = 0.25f * d[2] - 1.25f * d[4] + d[6], e = 0.5f * d[1] - 2.5f * d[3] + 2.0f * d[5];
+  const Vector f = 4.0f * d[2] - 5.0f * d[4] + d[6], g = 2.0f * d[1] - 2.5f * d[3] + 0.5f * d[5];
+  t[0] = d[0] - 5.25f * d[2] + 5.25f * d[4] - d[6];
+  t[1] = a + b;
+  t[2] = a - b;
+  t[3] = c + e;
+  t[4] = c - e;
+  t[5] = f + g;
+  t[6] = f - g;
+  t[7] = 5.25f * d[3] - d[1] - 5.25f * d[5] + d[7];
+}
+
+/// One row or column of products: A^T m.
+inline __attribute__((always_inline)) void transform_output_line(const Vector (&m)[4], Vector (&y)[2]) {
+  y[0] = m[0] + m[1] + m[2];
+  y[1] = m[1] - m[2] + m[3];
+}
+
+inline __attribute__((always_inline)) void transform_output_line(const Vector (&m)[6], Vector (&y)[4]) {
+  const Vector p = m[1] + m[2], q = m[1] - m[2], r = m[3] + m[4], w = m[3] - m[4];
+  y[0] = m[0] + p + r;
+  y[1] = q + 2.0f * w;
+  y[2] = p + 4.0f * r;
+  y[3] = m[5] + q + 8.0f * w;
+}
+
+inline __attribute__((always_inline)) void transform_output_line(const Vector (&m)[8], Vector (&y)[6]) {
+  const Vector p = m[1] + m[2], q = m[1] - m[2], r = m[3] + m[4], w = m[3] - m[4], u = m[5] + m[6], v = m[5] - m[6];
+  y[0] = m[0] + p + r + 32.0f * u;
+  y[1] = q + 2.0f * w + 16.0f * v;
+  y[2] = p + 4.0f * r + 8.0f * u;
+  y[3] = q + 8.0f * w + 4.0f * v;
+  y[4] = p + 16.0f * r + 2.0f * u;
+  y[5] = m[7] + q + 32.0f * w + v;
+}
+
+/// G, from the three weights of a row or column to a point each.
+template <int Tile>
+constexpr double kWeightTransform[Tile + 2][3] = {};
+template <>
+constexpr double kWeightTransform<2>[4][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
+template <>
+constexpr double kWeightTransform<4>[6][3] = {{0.25, 0, 0},
+                                              {-1.0 / 6, -1.0 / 6, -1.0 / 6},
+                                              {-1.0 / 6, 1.0 / 6, -1.0 / 6},
+                                              {1.0 / 24, 1.0 / 12, 1.0 / 6},
+                                              {1.0 / 24, -1.0 / 12, 1.0 / 6},
+                                              {0, 0, 1}};
+template <>
+constexpr double kWeightTransform<6>[8][3] = {{1, 0, 0},
+                                              {-2.0 / 9, -2.0 / 9, -2.0 / 9},
+                                              {-2.0 / 9, 2.0 / 9, -2.0 / 9},
+                                              {1.0 / 90, 1.0 / 45, 2.0 / 45},
+                                              {1.0 / 90, -1.0 / 45, 2.0 / 45},
+                                              {1.0 / 45, 1.0 / 90, 1.0 / 180},
+                                              {1.0 / 45, -1.0 / 90, 1.0 / 180},
+                                              {0, 0, 1}};
+
+struct Tiling {
+  std::int64_t rows, columns;  ///< tiles of an image
+  std::int64_t in_blocks, out_blocks;
+  std::int64_t tiles;        ///< of a chunk, from any images
+  std::int64_t together;     ///< output blocks of one product
+  std::int64_t part_blocks;  ///< output blocks of a chunk
+  std::int64_t tile_chunks, parts;
+};
+
+/// For one thread as few chunks as V allows; for several an even number where the layer is worth it: parts of the output channels (each transforms the
+/// input again) where there are more weights than pixels, else fewer tiles each, but not fewer than 8.
+template <int Tile>
+Tiling tiling(const ConvShape& s, bool alone) {
+  constexpr std::int64_t points = (Tile + 2) * (Tile + 2), most_floats = 144 << 10;
+  Tiling t;
+  t.rows = ceil_div(s.out_h(), Tile);
+  t.columns = ceil_div(s.out_w(), Tile);
+  t.in_blocks = ceil_div(s.in_channels, kLanes);
+  t.out_blocks = ceil_div(s.out_channels, kLanes);
+  const std::int64_t all = larger(1, s.batch * t.rows * t.columns), in = t.in_blocks * kLanes, out = t.out_blocks * kLanes;
+  t.tile_chunks = ceil_div(all, clamped(most_floats / (points * in), 8, kMostTiles));
+  t.part_blocks = t.out_blocks;
+  const std::int64_t work = all * points * (in * out + 4 * in + 3 * out);  // multiply-adds, the transforms by their additions
+  const std::int64_t wanted = alone ? 1 : work > 300'000 ? 4 : work > 120'000 ? 2 : 1;
+  if (t.tile_chunks < wanted && out > all && t.out_blocks >= 4) {
+    const std::int64_t pairs = ceil_div(t.out_blocks, 2);
+    t.part_blocks = 2 * ceil_div(pairs, smaller(pairs, ceil_div(wanted, t.tile_chunks)));
+  }
+  t.parts = ceil_div(t.out_blocks, t.part_blocks);
+  if (t.tile_chunks * t.parts < wanted) t.tile_chunks = larger(t.tile_chunks, smaller(ceil_div(wanted, t.parts), all / 8));
+  if (!alone && t.tile_chunks > 1 && t.parts == 1) t.tile_chunks += t.tile_chunks % 2;
+  t.tiles = ceil_div(all, t.tile_chunks);
+  t.tile_chunks = ceil_div(all, t.tiles);
+  t.together = smaller(blocks_together(t.tiles, t.out_blocks), t.part_blocks);
+  return t;
+}
+
+template <int Width, int Blocks>
+void multiply(std::int64_t in_blocks, std::int64_t points, std::int64_t u_block, const float* v, const float* u, float* m) {
+  Vector acc[Blocks][Width] = {};
+  for (std::int64_t block = 0; block < in_blocks; ++block, v += points * kPoint) {
+    for (int c = 0; c < kLanes; ++c, u += kLanes) {
+      Vector w[Blocks];
+#pragma GCC unroll 4
+      for (int b = 0; b < Blocks; ++b) {
+        w[b] = load(u + b * u_block);
+        __builtin_prefetch(u + b * u_block + 16 * kLanes);
+      }
+      __builtin_prefetch(v + kPoint + c * kLanes);  // the next point's tile
+#pragma GCC unroll 16
+      for (int p = 0; p < Width; ++p) {
+        const float x = v[p * kLanes + c];
+#pragma GCC unroll 4
+        for (int b = 0; b < Blocks; ++b) acc[b][p] += x * w[b];
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (int b = 0; b < Blocks; ++b) {
+#pragma GCC unroll 16
+    for (int t = 0; t < Width; ++t) store(m + b * points * kPoint + t * kLanes, acc[b][t]);
+  }
+}
+
+using MultiplyFunction = void (*)(std::int64_t, std::int64_t, std::int64_t, const float*, const float*, float*);
+
+template <int Blocks, int... Widths>
+MultiplyFunction multiply_of(WidthList<Widths...>, int width) {
+  MultiplyFunction found = nullptr;
+  ((found = width == Widths ? &multiply<Widths, Blocks> : found), ...);
+  return found;
+}
+
+/// M of `Blocks` output blocks: every point's product, tiles in the width that wastes least.
+template <int Blocks>
+void products(const Tiling& t, std::int64_t points, std::int64_t tiles, const float* v, const float* u, float* m) {
+  const std::int64_t u_point = t.in_blocks * kLanes * kLanes;
+  using List = typename TileWidths<Blocks>::List;
+  const int width = best_width(List{}, tiles);
+  const MultiplyFunction run = multiply_of<Blocks>(List{}, width);
+  for (std::int64_t p = 0; p < points; ++p) {
+    for (std::int64_t begin = 0; begin < tiles; begin += width) {
+      const std::int64_t first = smaller(begin, tiles - width) * kLanes;
+      run(t.in_blocks, points, points * u_point, v + p * kPoint + first, u + p * u_point, m + p * kPoint + first);
+    }
+  }
+}
+
+/// Where a tile's first output pixel lies. Tiles are counted along the rows, then down, then through the images.
+struct TilePlace {
+  std::int64_t n, y, x;
+
+  template <int Tile>
+  void next(const Tiling& t) {  // steps, since a division takes as long as the transform of a tile
+    if ((x += Tile) < t.columns * Tile) return;
+    x = 0;
+    if ((y += Tile) < t.rows * Tile) return;
+    y = 0;
+    ++n;
+  }
+};
+
+template <int Tile>
+TilePlace place(const Tiling& t, std::int64_t tile) {
+  const std::int64_t in_image = tile % (t.rows * t.columns);
+  return {tile / (t.rows * t.columns), in_image / t.columns * Tile, in_image % t.columns * Tile};
+}
+
+/// One tile of one block of channels.
+template <int Tile>
+void transform_input(const float* in, std::int64_t row, float* v) {
+  constexpr int side = Tile + 2;
+  Vector lines[side][side];
+#pragma GCC unroll 8
+  for (int i = 0; i < side; ++i) {
+    Vector d[side];
+#pragma GCC unroll 8
+    for (int j = 0; j < side; ++j) d[j] = load(in + i * row + j * kLanes);
+    transform_input_line(d, lines[i]);
+  }
+#pragma GCC unroll 8
+  for (int j = 0; j < side; ++j) {
+    Vector d[side], t[side];
+#pragma GCC unroll 8
+    for (int i = 0; i < side; ++i) d[i] = lines[i][j];
+    transform_input_line(d, t);
+#pragma GCC unroll 8
+    for (int i = 0; i < side; ++i) store(v + (i * side + j) * kPoint, t[i]);
+  }
+}
+
+template <int Tile>
+void transform_inputs(const ConvArgs& args, const Tiling& t, Range tiles, float* v) {
+  const ConvShape& s = args.shape;
+  const TensorView& in = args.in;
+  TilePlace at = place<Tile>(t, tiles.begin);
+  for (std::int64_t i = tiles.begin; i < tiles.end; ++i, at.next<Tile>(t), v += kLanes) {
+    const float* from = in.f32() + at.n * in.strides[0] + (at.y - s.pad_top) * in.strides[2] + (at.x - s.pad_left) * kLanes;
+    for (std::int64_t block = 0; block < t.in_blocks; ++block)
+      transform_input<Tile>(from + block * in.strides[1], in.strides[2], v + block * (Tile + 2) * (Tile + 2) * kPoint);
+  }
+}
+
+/// The products of a tile to Tile rows, of which transform_output_line() makes sums.
+template <int Tile>
+inline __attribute__((always_inline)) void transform_columns(const float* m, Vector (&lines)[Tile][Tile + 2]) {
+#pragma GCC unroll 8
+  for (int j = 0; j < Tile + 2; ++j) {
+    Vector d[Tile + 2], t[Tile];
+#pragma GCC unroll 8
+    for (int i = 0; i < Tile + 2; ++i) d[i] = load(m + (i * (Tile + 2) + j) * kPoint);
+    transform_output_line(d, t);
+#pragma GCC unroll 8
+    for (int i = 0; i < Tile; ++i) lines[i][j] = t[i];
+  }
+}
+
+/// Bias, residual and ReLU of `columns` pixels of a row, from its line of products.
+template <int Tile>
+inline __attribute__((always_inline)) void finish_line(const Vector (&line)[Tile + 2], Vector bias, const float* add, bool is_relu,
+                                                       float* to, std::int64_t columns) {
+  Vector y[Tile];
+  transform_output_line(line, y);
+#pragma GCC unroll 8
+  for (int c = 0; c < Tile; ++c) {
+    if (c >= columns) break;
+    Vector x = y[c] + bias;
+    if (add) x += load(add + c * kLanes);
+    if (is_relu) x = relu(x);
+    store(to + c * kLanes, x);
+  }
+}
+
+/// One output block: sums, bias, residual and activation of every tile, cut off at the image's edge.
+template <int Tile>
+void transform_outputs(const ConvArgs& args, const Tiling& t, Range tiles, std::int64_t block, const float* m) {
+  const ConvShape& s = args.shape;
+  const TensorView &out = args.out, &residual = args.residual;
+  const std::int64_t channels = s.out_channels - block * kLanes, width = s.out_w(), height = s.out_h();
+  const bool is_relu = args.activation.kind == ActivationKind::relu, simple = is_relu || args.activation.kind == ActivationKind::none;
+  float padded_bias[kLanes] = {};
+  if (args.bias) {
+    for (std::int64_t i = 0; i < smaller(channels, kLanes); ++i) padded_bias[i] = args.bias[block * kLanes + i];
+  }
+  const Vector bias = load(padded_bias);
+  TilePlace at = place<Tile>(t, tiles.begin);
+  for (std::int64_t i = tiles.begin; i < tiles.end; ++i, at.next<Tile>(t), m += kLanes) {
+    Vector lines[Tile][Tile + 2];
+    transform_columns<Tile>(m, lines);
+    float* to = out.f32() + at.n * out.strides[0] + block * out.strides[1] + at.y * out.strides[2] + at.x * kLanes;
+    const float* add = residual.data ? residual.f32() + at.n * residual.strides[0] + block * residual.strides[1] +
+                                           at.y * residual.strides[2] + at.x * kLanes
+                                     : nullptr;
+    const std::int64_t rows = smaller(Tile, height - at.y), columns = smaller(Tile, width - at.x);
+    if (rows == Tile && columns == Tile && simple) {
+#pragma GCC unroll 8
+      for (int r = 0; r < Tile; ++r) {
+        finish_line<Tile>(lines[r], bias, add ? add + r * residual.strides[2] : nullptr, is_relu, to + r * out.strides[2], Tile);
+      }
+      continue;
+    }
+    for (int r = 0; r < rows; ++r) {
+      float* row = to + r * out.strides[2];
+      finish_line<Tile>(lines[r], bias, add ? add + r * residual.strides[2] : nullptr, is_relu, row, columns);
+      if (!simple) activate_blocked(args.activation, row, columns, channels);
+    }
+  }
+}
+
+template <int Tile, bool Alone>
+struct Winograd {
+  static constexpr int kSide = Tile + 2;
+  static constexpr std::int64_t kPoints = kSide * kSide, kPlane = kPoints * kPoint;
+
+  static std::int64_t chunks(const ConvShape& s) {
+    const Tiling t = tiling<Tile>(s, Alone);
+    return t.tile_chunks * t.parts;
+  }
+
+  static std::size_t workspace(const ConvShape& s) {
+    const Tiling t = tiling<Tile>(s, Alone);
+    return static_cast<std::size_t>(kPlane * (t.in_blocks + t.together)) * sizeof(float);
+  }
+
+  static void run(const ConvArgs& args, std::int64_t chunk, void* workspace) {
+    const ConvShape& s = args.shape;
+    const Tiling t = tiling<Tile>(s, Alone);
+    const Range tiles = piece(s.batch * t.rows * t.columns, t.tiles, chunk / t.parts);
+    const Range blocks = piece(t.out_blocks, t.part_blocks, chunk % t.parts);
+    float* v = static_cast<float*>(workspace);
+    float* m = v + t.in_blocks * kPlane;
+    transform_inputs<Tile>(args, t, tiles, v);
+    const std::int64_t u_block = kPoints * t.in_blocks * kLanes * kLanes;
+    for (std::int64_t b = blocks.begin; b < blocks.end;) {
+      const float* u = static_cast<const float*>(args.weight) + b * u_block;
+      const std::int64_t left = smaller(blocks.end - b, t.together), now = left >= 4 ? 4 : left >= 2 ? 2 : 1;
+      if (now == 4) {
+        products<4>(t, kPoints, tiles.size(), v, u, m);
+      } else if (now == 2) {
+        products<2>(t, kPoints, tiles.size(), v, u, m);
+      } else {
+        products<1>(t, kPoints, tiles.size(), v, u, m);
+      }
+      for (std::int64_t i = 0; i < now; ++i) transform_outputs<Tile>(args, t, tiles, b + i, m + i * kPlane);
+      b += now;
+    }
+  }
+
+  static std::size_t packed_bytes(const ConvShape& s) {
+    return static_cast<std::size_t>(kPoints * round_up(s.in_channels, kLanes) * round_up(s.out_channels, kLanes)) * sizeof(float);
+  }
+
+  /// G g G^T in double, rounded once.
+  static void pack(const ConvShape& s, const float* weight, void* packed) {
+    constexpr auto& G = kWeightTransform<Tile>;
+    float* to = static_cast<float*>(packed);
+    const std::int64_t in = round_up(s.in_channels, kLanes);
+    std::memset(to, 0, packed_bytes(s));
+    for (std::int64_t o = 0; o < s.out_channels; ++o) {
+      for (std::int64_t c = 0; c < s.in_channels; ++c) {
+        const float* g = weight + (o * s.in_channels + c) * 9;
+        double half[kSide][3];
+        for (int i = 0; i < kSide; ++i) {
+          for (int k = 0; k < 3; ++k) half[i][k] = G[i][0] * g[k] + G[i][1] * g[3 + k] + G[i][2] * g[6 + k];
+        }
+        float* at = to + (o / kLanes * kPoints * in + c) * kLanes + o % kLanes;
+        for (int i = 0; i < kSide; ++i) {
+          for (int j = 0; j < kSide; ++j) {
+            at[(i * kSide + j) * in * kLanes] = static_cast<float>(half[i][0] * G[j][0] + half[i][1] * G[j][1] + half[i][2] * G[j][2]);
+          }
+        }
+      }
+    }
+  }
+
+  /// Whole tiles are read, also where they reach beyond the last output pixel.
+  static Halo halo(const ConvShape& s) {
+    const auto after = [](std::int64_t size, std::int64_t out, std::int64_t before) {
+      return static_cast<int>(larger(0, round_up(out, Tile) + 2 - before - size));
+    };
+    return {static_cast<int>(s.pad_top), static_cast<int>(s.pad_left), after(s.in_h, s.out_h(), s.pad_top),
+            after(s.in_w, s.out_w(), s.pad_left)};
+  }
+};
+
+/// `error`: largest error in multiples of the direct convolution's (measured at 64 channels).
+template <int Tile>
+constexpr ConvCode winograd_code(double error) {
+  using Shared = Winograd<Tile, false>;
+  using Alone = Winograd<Tile, true>;
+  return {{Shared::chunks, Shared::workspace, Shared::run}, kLanes, kLanes, Shared::halo, Shared::packed_bytes, Shared::pack,
+          {Alone::chunks, Alone::workspace, Alone::run},    error};
+}
+
+}  // namespace
+}  // namespace konv::KONV_ISA
