@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,6 +96,12 @@ def torch(name: str, onnx: Path, x: np.ndarray, threads: int, library: Path) -> 
     return run
 
 
+def every_second_pixel(param: str) -> str:
+    """ncnn has no slice with a step: the shortcuts of ResNet-20, x[:, :, ::2, ::2], become a pooling of 1x1 windows two apart, which is the same."""
+    pooling = "0=0 1=1 2=2 5=1"
+    return re.sub(r"^Tensor\.slice( +\S+ +1 1 \S+ \S+).*$", rf"Pooling     \1 {pooling}", param, flags=re.MULTILINE)
+
+
 def ncnn(name: str, onnx: Path, x: np.ndarray, threads: int, library: Path) -> Inference:
     engine, converter = module("ncnn"), module("pnnx")
     if len(x) != 1:
@@ -104,6 +111,7 @@ def ncnn(name: str, onnx: Path, x: np.ndarray, threads: int, library: Path) -> I
     param, weights = onnx.parent / f"{name}.ncnn.param", onnx.parent / f"{name}.ncnn.bin"
     if not param.exists():
         converter.export(peer_networks.build(name), str(script), pytorch.from_numpy(x), fp16=False)
+        param.write_text(every_second_pixel(param.read_text()))
     net = engine.Net()
     net.opt.num_threads = threads
     net.opt.use_vulkan_compute = False
