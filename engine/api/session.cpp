@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <optional>
 
@@ -67,6 +68,12 @@ double limit_seconds(const plan::Step& step, std::int64_t bytes, const Machine& 
                                                             : here.dram_bandwidth;
   return std::max(2.0 * static_cast<double>(step.macs) * least_share(step) / (here.flops * threads),
                   static_cast<double>(bytes) / bandwidth);
+}
+
+/// The sizes of a value of the whole batch, from those of a slice's.
+Dims whole_batch(Dims dims, double batches) {
+  if (batches != 1) dims[0] = std::llround(static_cast<double>(dims[0]) * batches);
+  return dims;
 }
 
 std::string sizes(const std::vector<std::int64_t>& dims) { return to_string(Dims(dims)); }
@@ -158,9 +165,16 @@ Prepared& Session::Impl::prepare() {
     shape_values.push_back(tensor);
   }
   plan::Options plan_options{.memory_limit = options.memory_limit, .threads = runtime->pool.threads(), .max_error = options.max_error};
+  const int threads = runtime->pool.threads();
+  const std::int64_t images = key.shapes.empty() || key.shapes[0].empty() ? 1 : key.shapes[0][0];
+  if (const std::int64_t slice = run::best_slice(*network, key.shapes, machine, plan_options); slice < images) {
+    std::vector<Dims> shapes = key.shapes;
+    for (Dims& dims : shapes) dims[0] = slice;
+    plan_options.asked_for = api::tuned_kernels(*network, description, shapes, machine, options, nullptr);
+    return *(prepared[key] = std::make_unique<PreparedInSlices>(network->executable(shapes, machine, plan_options), images, threads));
+  }
   plan_options.asked_for = api::tuned_kernels(*network, description, key.shapes, machine, options, &runtime->pool);
-  auto made =
-      std::make_unique<PreparedOnCpu>(network->executable(key.shapes, machine, plan_options, shape_values), runtime->pool.threads());
+  auto made = std::make_unique<PreparedOnCpu>(network->executable(key.shapes, machine, plan_options, shape_values), threads);
   return *(prepared[key] = std::move(made));
 }
 
@@ -213,7 +227,7 @@ OutputTensor Session::output(std::size_t index) const {
   const plan::Plan& plan = impl_->last->plan();
   const plan::Value& value = plan.values[static_cast<std::size_t>(plan.outputs[index])];
   const Value& origin = impl_->graph().value(impl_->graph().outputs()[index]);
-  return {origin.name, api::to_type(value.layout.dtype), value.dims, impl_->last->outputs[index].get(),
+  return {origin.name, api::to_type(value.layout.dtype), whole_batch(value.dims, impl_->last->batches()), impl_->last->outputs[index].get(),
           static_cast<std::size_t>(impl_->last->output_bytes(index))};
 }
 
@@ -235,7 +249,10 @@ std::vector<LayerReport> Session::layers() const {
                          : impl_->gpu       ? cuda::roofline_seconds(static_cast<double>(step.macs), static_cast<double>(bytes),
                                                                      impl_->gpu->target.gpu, impl_->gpu->target.precision)
                                             : limit_seconds(step, bytes, here, impl_->runtime->pool.threads());
-    layers.push_back({step.name, step.op, step.kernel, name(output.layout.dtype), output.dims, step.macs, impl_->last->seconds[i], limit});
+    const double batches = impl_->last->batches();
+    layers.push_back({step.name, step.op, step.kernel, name(output.layout.dtype),
+                      batches == 1 || output.dims.empty() ? output.dims : whole_batch(output.dims, batches),
+                      std::llround(static_cast<double>(step.macs) * batches), impl_->last->seconds[i], limit * batches});
   }
   return layers;
 }
@@ -249,7 +266,7 @@ MemoryReport Session::memory() const {
   }
   if (impl_->last) {
     const plan::Plan& plan = impl_->last->plan();
-    report.arena_bytes = plan.arena_bytes;
+    report.arena_bytes = plan.arena_bytes * impl_->last->arenas();
     report.workspace_bytes = plan.workspace_bytes * (impl_->gpu ? 1 : impl_->runtime->pool.threads());
   }
   return report;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/graph/images.h"
 #include "engine/graph/infer.h"
 #include "engine/run/context.h"
 
@@ -19,6 +20,7 @@ Network::Network(Graph graph) : graph_(std::make_shared<const Graph>(std::move(g
   for (std::size_t i = 0; i < graph_->inputs().size(); ++i) {
     if (std::find(deciding.begin(), deciding.end(), graph_->inputs()[i]) != deciding.end()) shape_inputs_.push_back(i);
   }
+  independent_images_ = shape_inputs_.empty() && konv::has_independent_images(*graph_);
 }
 
 std::shared_ptr<const Executable> Network::executable(const std::vector<Dims>& input_shapes, const Machine& machine,

@@ -25,6 +25,9 @@ class Network {
   std::shared_ptr<const Executable> executable(const std::vector<Dims>& input_shapes, const Machine& machine, const plan::Options& options,
                                                const std::vector<Tensor>& shape_values = {});
 
+  /// May a batch be computed in parts? (engine/graph/images.h)
+  bool has_independent_images() const { return independent_images_; }
+
   /// Inputs whose elements decide shapes: indices into the graph's inputs.
   const std::vector<std::size_t>& shape_inputs() const { return shape_inputs_; }
 
@@ -40,6 +43,7 @@ class Network {
 
   std::shared_ptr<const Graph> graph_;
   std::vector<std::size_t> shape_inputs_;
+  bool independent_images_ = false;
   PackedWeights packed_;
   std::mutex mutex_;
   std::map<Key, std::shared_ptr<const Executable>> executables_;
