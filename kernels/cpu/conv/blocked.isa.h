@@ -20,16 +20,13 @@ struct Tiles {
   PlaneTiles planes;
 };
 
-std::int64_t row_pixels(const ConvShape& s) {
-  const bool one_row = s.kernel_h == 1 && s.kernel_w == 1 && s.stride_h == 1 && s.stride_w == 1;
-  return one_row ? s.out_pixels() : s.out_w();
-}
+bool is_pointwise(const ConvShape& s) { return s.kernel_h == 1 && s.kernel_w == 1 && s.stride_h == 1 && s.stride_w == 1; }
 
 Tiles tiles(const ConvShape& s) {
   Tiles t;
   t.groups = s.groups;
   t.blocks_per_group = ceil_div(s.group_out(), kLanes);
-  t.together = blocks_together(row_pixels(s), t.blocks_per_group);
+  t.together = blocks_together(is_pointwise(s) ? s.out_pixels() : s.out_w(), t.blocks_per_group);
   t.parts = ceil_div(t.blocks_per_group, t.together);
   t.images_inside = s.weight_count() > s.in_channels * s.in_h * s.in_w;
   t.planes = tile_planes(s.batch * s.groups * t.parts, s.out_h(), s.out_w() * s.k() * t.together * kLanes, kChunkMacs);
@@ -73,8 +70,7 @@ void rows(const ConvArgs& args, std::int64_t n, std::int64_t group, std::int64_t
   std::int64_t width = s.out_w();
   // A pointwise convolution of rows without gaps is one of a single long row.
   const auto no_gaps = [](const TensorView& v, std::int64_t w) { return v.strides[2] == w * v.strides[3]; };
-  if (s.kernel_h == 1 && s.kernel_w == 1 && s.stride_h == 1 && s.stride_w == 1 && s.out_w() == s.in_w && no_gaps(in, width) &&
-      no_gaps(out, width) && (!residual.data || no_gaps(residual, width))) {
+  if (is_pointwise(s) && s.out_w() == s.in_w && no_gaps(in, width) && no_gaps(out, width) && (!residual.data || no_gaps(residual, width))) {
     width *= range.size();
     range.end = range.begin + 1;
   }

@@ -39,7 +39,10 @@ inline __attribute__((always_inline)) void accumulate(const Walk& walk, const fl
         for (int c = 0; c < InBlock; ++c, weight += kLanes) {
           Vector w[Blocks];
 #pragma GCC unroll 4
-          for (int b = 0; b < Blocks; ++b) w[b] = load(weight + b * walk.weight_block);
+          for (int b = 0; b < Blocks; ++b) {
+            w[b] = load(weight + b * walk.weight_block);
+            __builtin_prefetch(weight + b * walk.weight_block + 16 * kLanes);
+          }
 #pragma GCC unroll 16
           for (int p = 0; p < Pixels; ++p) {
             const float x = tap[p * Step * InBlock + c];
@@ -74,11 +77,31 @@ struct Finish {
   }
 }
 
-inline __attribute__((always_inline)) Vector relu(Vector x) { return x < Vector{} ? Vector{} : x; }
+/// What a vector can do before it is stored: ReLU, and clipping as MobileNet's ReLU6 does, to bounds that keep zero (of lanes behind the last channel).
+struct Bounds {
+  bool below, above;
+  Vector low, high;
+
+  explicit Bounds(const Activation& a)
+      : below(a.kind == ActivationKind::relu || is_clip(a)),
+        above(is_clip(a)),
+        low(broadcast(is_clip(a) ? a.alpha : 0.0f)),
+        high(broadcast(a.beta)) {}
+  /// Nothing remains to be done behind apply().
+  static bool suffice(const Activation& a) { return a.kind == ActivationKind::none || a.kind == ActivationKind::relu || is_clip(a); }
+  static bool is_clip(const Activation& a) { return a.kind == ActivationKind::clip && a.alpha <= 0 && a.beta >= 0; }
+
+  inline __attribute__((always_inline)) Vector apply(Vector x) const {  // keeps NaN
+    if (below) x = x < low ? low : x;
+    if (above) x = x > high ? high : x;
+    return x;
+  }
+};
 
 template <int Pixels, int Blocks>
 inline __attribute__((always_inline)) void finish(const Finish& f, Sums<Pixels, Blocks>& sums, float* out, const float* residual) {
-  const bool is_relu = f.activation->kind == ActivationKind::relu;
+  const Bounds bounds(*f.activation);
+  const bool done = Bounds::suffice(*f.activation);
 #pragma GCC unroll 4
   for (int b = 0; b < Blocks; ++b) {
     const Vector bias = load(f.bias + b * kLanes);
@@ -88,10 +111,9 @@ inline __attribute__((always_inline)) void finish(const Finish& f, Sums<Pixels, 
     for (int p = 0; p < Pixels; ++p) {
       Vector x = sums.at[b][p] + bias;
       if (add) x += load(add + p * kLanes);
-      if (is_relu) x = relu(x);
-      store(to + p * kLanes, x);
+      store(to + p * kLanes, bounds.apply(x));
     }
-    if (!is_relu && f.activation->kind != ActivationKind::none) activate_blocked(*f.activation, to, Pixels, f.channels - b * kLanes);
+    if (!done) activate_blocked(*f.activation, to, Pixels, f.channels - b * kLanes);
   }
 }
 

@@ -227,7 +227,8 @@ void transform_outputs(const ConvArgs& args, const Tiling& t, Range tiles, std::
   const ConvShape& s = args.shape;
   const TensorView &out = args.out, &residual = args.residual;
   const std::int64_t channels = s.out_channels - block * kLanes, width = s.out_w(), height = s.out_h();
-  const bool is_relu = args.activation.kind == ActivationKind::relu, simple = is_relu || args.activation.kind == ActivationKind::none;
+  const Bounds bounds(args.activation);
+  const bool simple = Bounds::suffice(args.activation);
   float padded_bias[kLanes] = {};
   if (args.bias) {
     for (std::int64_t i = 0; i < smaller(channels, kLanes); ++i) padded_bias[i] = args.bias[block * kLanes + i];
@@ -246,7 +247,7 @@ void transform_outputs(const ConvArgs& args, const Tiling& t, Range tiles, std::
       for (std::int64_t c = 0; c < columns; ++c) {
         Vector x = sums[r][c] + bias;
         if (add) x += load(add + c * kLanes);
-        if (is_relu) x = relu(x);
+        x = bounds.apply(x);
         store(to + c * kLanes, x);
       }
       if (!simple) activate_blocked(args.activation, to, columns, channels);

@@ -255,7 +255,7 @@ inline __attribute__((always_inline)) void transform_columns(const float* m, Vec
 
 /// Bias, residual and ReLU of `columns` pixels of a row, from its line of products.
 template <int Tile>
-inline __attribute__((always_inline)) void finish_line(const Vector (&line)[Tile + 2], Vector bias, const float* add, bool is_relu,
+inline __attribute__((always_inline)) void finish_line(const Vector (&line)[Tile + 2], Vector bias, const float* add, const Bounds& bounds,
                                                        float* to, std::int64_t columns) {
   Vector y[Tile];
   transform_output_line(line, y);
@@ -264,8 +264,7 @@ inline __attribute__((always_inline)) void finish_line(const Vector (&line)[Tile
     if (c >= columns) break;
     Vector x = y[c] + bias;
     if (add) x += load(add + c * kLanes);
-    if (is_relu) x = relu(x);
-    store(to + c * kLanes, x);
+    store(to + c * kLanes, bounds.apply(x));
   }
 }
 
@@ -275,7 +274,8 @@ void transform_outputs(const ConvArgs& args, const Tiling& t, Range tiles, std::
   const ConvShape& s = args.shape;
   const TensorView &out = args.out, &residual = args.residual;
   const std::int64_t channels = s.out_channels - block * kLanes, width = s.out_w(), height = s.out_h();
-  const bool is_relu = args.activation.kind == ActivationKind::relu, simple = is_relu || args.activation.kind == ActivationKind::none;
+  const Bounds bounds(args.activation);
+  const bool simple = Bounds::suffice(args.activation);
   float padded_bias[kLanes] = {};
   if (args.bias) {
     for (std::int64_t i = 0; i < smaller(channels, kLanes); ++i) padded_bias[i] = args.bias[block * kLanes + i];
@@ -293,13 +293,13 @@ void transform_outputs(const ConvArgs& args, const Tiling& t, Range tiles, std::
     if (rows == Tile && columns == Tile && simple) {
 #pragma GCC unroll 8
       for (int r = 0; r < Tile; ++r) {
-        finish_line<Tile>(lines[r], bias, add ? add + r * residual.strides[2] : nullptr, is_relu, to + r * out.strides[2], Tile);
+        finish_line<Tile>(lines[r], bias, add ? add + r * residual.strides[2] : nullptr, bounds, to + r * out.strides[2], Tile);
       }
       continue;
     }
     for (int r = 0; r < rows; ++r) {
       float* row = to + r * out.strides[2];
-      finish_line<Tile>(lines[r], bias, add ? add + r * residual.strides[2] : nullptr, is_relu, row, columns);
+      finish_line<Tile>(lines[r], bias, add ? add + r * residual.strides[2] : nullptr, bounds, row, columns);
       if (!simple) activate_blocked(args.activation, row, columns, channels);
     }
   }
