@@ -8,6 +8,7 @@
 #include <mutex>
 #include <vector>
 
+#include "engine/run/cuda/weights.h"
 #include "engine/run/executable.h"
 
 namespace konv::run {
@@ -24,6 +25,9 @@ class Network {
   /// `shape_values`: the elements of shape_inputs(), in their order, when there are any.
   std::shared_ptr<const Executable> executable(const std::vector<Dims>& input_shapes, const Machine& machine, const plan::Options& options,
                                                const std::vector<Tensor>& shape_values = {});
+
+  /// The network's weights on a GPU, shared by whoever runs it there. Thread-safe.
+  std::shared_ptr<CudaWeights> cuda_weights(const CudaDevice& device);
 
   /// Inputs whose elements decide shapes: indices into the graph's inputs.
   const std::vector<std::size_t>& shape_inputs() const { return shape_inputs_; }
@@ -42,6 +46,7 @@ class Network {
   PackedWeights packed_;
   std::mutex mutex_;
   std::map<Key, std::shared_ptr<const Executable>> executables_;
+  std::map<std::int32_t, std::shared_ptr<CudaWeights>> cuda_weights_;  // by device
 };
 
 /// Input shapes by value, as plan::make wants them.
