@@ -48,6 +48,12 @@ CudaContext::CudaContext(std::shared_ptr<const CudaExecutable> executable, int a
   output_offsets_ = offsets_of(plan, plan.outputs, input_offsets_.back());
   pinned_ = std::make_unique<PinnedMemory>(executable_->device(), static_cast<std::size_t>(output_offsets_.back()));
   for (int i = 0; i < arenas; ++i) bind(arenas_.emplace_back(Arena{memory_.data() + i * arena_stride(plan), {}}));
+  // The library loads a kernel when it is first called, which is not to happen in a capture. What this computes is overwritten.
+  for (const std::vector<Work>& works : arenas_[0].steps) {
+    for (const Work& work : works) {
+      if (const auto* product = std::get_if<CudaProduct>(&work)) product->run();
+    }
+  }
   for (std::size_t s = 0; s < plan.steps.size(); ++s) {
     const bool on_cpu = plan.steps[s].kernel == plan::kCpuStep;
     if (parts_.empty() || on_cpu || parts_.back().cpu) parts_.push_back({s, s, nullptr, nullptr});
