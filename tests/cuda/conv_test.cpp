@@ -85,7 +85,7 @@ Result run_kernel(const Setup& setup, const ConvKernel& kernel, simt::Order orde
   DeviceBytes weight(packed.weight.size()), groups(k_groups.size() * sizeof(cuda::KGroup)),
       bias(size(element_bytes(bias_type) * p.out_pitch())), residual(size(out_elements * bytes));
   std::memcpy(weight.data(), packed.weight.data(), weight.size());
-  std::memcpy(groups.data(), k_groups.data(), groups.size());
+  std::copy(k_groups.begin(), k_groups.end(), static_cast<cuda::KGroup*>(groups.data()));
   std::memset(bias.data(), 0, bias.size());
   for (std::size_t i = 0; i < setup.bias_values.size(); ++i)
     put(bias.data(), static_cast<std::int64_t>(i), setup.bias_values[i], bias_type);
