@@ -39,8 +39,8 @@ else()
   set(konv_cuda_wheels $ENV{HOME}/.cache/konv/cuda-wheels)
 endif()
 set(konv_cublas_folders ${konv_cuda_wheels}/nvidia/cu${konv_cuda_major} ${konv_cuda_wheels}/nvidia/cublas)
-find_path(KONV_CUBLAS_INCLUDE cublas_v2.h HINTS ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES} PATHS ${konv_cublas_folders} PATH_SUFFIXES include NO_CMAKE_FIND_ROOT_PATH)
-find_file(KONV_CUBLAS_LIBRARY NAMES libcublas.so.${konv_cuda_major} HINTS ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES}/../lib64 ${CMAKE_CUDA_IMPLICIT_LINK_DIRECTORIES}
+find_path(KONV_CUBLAS_INCLUDE cublasLt.h HINTS ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES} PATHS ${konv_cublas_folders} PATH_SUFFIXES include NO_CMAKE_FIND_ROOT_PATH)
+find_file(KONV_CUBLAS_LIBRARY NAMES libcublasLt.so.${konv_cuda_major} HINTS ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES}/../lib64 ${CMAKE_CUDA_IMPLICIT_LINK_DIRECTORIES}
   PATHS ${konv_cublas_folders} PATH_SUFFIXES lib NO_CMAKE_FIND_ROOT_PATH)
 mark_as_advanced(KONV_CUBLAS_INCLUDE KONV_CUBLAS_LIBRARY)
 if(KONV_CUBLAS_INCLUDE)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -56,9 +57,11 @@ def milliseconds(torch, run, inputs, seconds: float) -> float:
 
 
 def rotating(torch, shape, dtype, memory_format):
-    """Random inputs that together exceed the L2 cache."""
-    one = torch.randn(shape, device="cuda").to(dtype).to(memory_format=memory_format)
-    return [one] + [torch.randn_like(one) for _ in range(max(3, L2_BYTES // (one.numel() * one.element_size())))][:256]
+    """Random inputs, cut from one tensor, that together are twice the L2 cache, as konv's arenas are."""
+    bytes_each = torch.empty((), dtype=dtype).element_size() * math.prod(shape)
+    count = 2 + 2 * L2_BYTES // bytes_each
+    whole = torch.randn((count * shape[0], *shape[1:]), device="cuda", dtype=dtype).to(memory_format=memory_format)
+    return list(whole.split(shape[0]))
 
 
 def captured(torch, model, example):

@@ -9,6 +9,7 @@
 #include "engine/api/device_choice.h"
 #include "engine/plan/cuda/weight.h"
 #include "engine/run/cuda/context.h"
+#include "engine/run/cuda/device_plan.h"
 #include "engine/run/network.h"
 
 namespace konv {
@@ -54,6 +55,7 @@ Layer layer_on_gpu(const ConvLayer& layer, const GpuBenchOptions& o) {
   const std::optional<api::GpuChoice> gpu = api::choose_gpu({.device = o.device, .precision = o.precision});
   if (!gpu) throw Error(fmt::format("--device {}: is no GPU; expected cuda, cuda:N or a described one such as cuda:h200", o.device));
   Layer l{std::make_shared<const Graph>(pruned_layer(layer, gpu->target.precision, o)), {}, {}, 0, *gpu};
+  if (l.gpu.device) run::open_cublas(l.gpu.target, *l.gpu.device);  // all kernels are asked about
   l.shapes = {{l.graph->inputs()[0], Dims(layer.input.begin(), layer.input.end())}};
   l.plan = plan::make_for_cuda(*l.graph, l.shapes, l.gpu.target);
   l.step = api::conv_step(l.plan);
@@ -92,8 +94,10 @@ std::vector<ConvPrediction> predict_convolution(const ConvLayer& layer, const Gp
   for (const cuda::ConvKernel* kernel : kernels_of(l, options.algorithm)) {
     ConvPrediction p{.algorithm = kernel->name, .refused = refusal(own, *kernel), .chosen = own.kernel == kernel->name};
     if (p.refused.empty()) {
-      cuda::ConvProblem problem{
-          .shape = std::get<plan::ConvStep>(own.work).shape, .precision = kernel->precision, .plain_input = kernel->reads_plain_input()};
+      cuda::ConvProblem problem{.shape = std::get<plan::ConvStep>(own.work).shape,
+                                .precision = kernel->precision,
+                                .plain_input = kernel->reads_plain_input(),
+                                .activation = std::get<plan::ConvStep>(own.work).activation.kind};
       if (problem.shape.groups == 1)
         problem.kept_groups = count_kept_groups(problem, plan::weight_values(*l.graph, *l.graph->find_value("weight")));
       const cuda::Counts counts = kernel->count(problem);
@@ -135,6 +139,7 @@ std::vector<ConvReport> bench_convolution_on_gpu(const ConvLayer& layer, const G
   };
   std::vector<ConvReport> reports;
   std::vector<Contestant> contestants;
+  run::CudaWeights weights(*l.gpu.device);
   for (const cuda::ConvKernel* kernel : kernels_of(l, options.algorithm)) {
     ConvReport report{.algorithm = kernel->name,
                       .isa = fmt::format("sm_{}", gpu.capability),
@@ -148,8 +153,9 @@ std::vector<ConvReport> bench_convolution_on_gpu(const ConvLayer& layer, const G
       report.predicted_seconds = plan.steps[step].cost;
       report.workspace_bytes = plan.steps[step].workspace;
       const std::size_t steps = plan.steps.size();
-      auto executable = std::make_shared<const run::CudaExecutable>(l.graph, std::move(plan), target.precision, *l.gpu.device);
-      auto context = std::make_unique<run::CudaContext>(std::move(executable));
+      const int arenas = run::arenas_beyond_l2(plan, gpu);
+      auto executable = std::make_shared<const run::CudaExecutable>(l.graph, std::move(plan), target.precision, weights);
+      auto context = std::make_unique<run::CudaContext>(std::move(executable), arenas);
       context->set_input(0, input.f32().data());
       context->run();
       std::vector<float> got(static_cast<std::size_t>(context->output_bytes(0)) / sizeof(float));

@@ -67,6 +67,8 @@ std::optional<GpuChoice> choose_gpu(const SessionOptions& options) {
   if (!choice)
     throw Error(fmt::format("--device {}: is no device; expected auto, cpu, cuda, cuda:N, or for plans and predictions {}", device,
                             described_names()));
+  if (options.tune != "off" || !options.plan_file.empty())
+    throw Error("--tune, --plan-file: choose among kernels of the CPU; expected --device cpu, or neither");
   choice->target.precision = gpu_precision(options.precision);
   choice->target.fallback_cpu = options.fallback == "cpu";
   choice->target.memory_limit = options.memory_limit;

@@ -10,6 +10,7 @@
 #include "engine/api/prepared.h"
 #include "engine/api/runtime_impl.h"
 #include "engine/api/tuning.h"
+#include "engine/run/cuda/device_plan.h"
 #include "kernels/cuda/predict.h"
 
 namespace konv {
@@ -41,8 +42,6 @@ class Lease {
 void check_options(const SessionOptions& options, bool on_gpu) {
   if (!on_gpu && options.precision != "float32")
     throw Error(fmt::format("--precision {}: no kernel of the CPU computes in it; expected float32", options.precision));
-  if (on_gpu && (options.tune != "off" || !options.plan_file.empty()))
-    throw Error("--tune, --plan-file: choose among kernels of the CPU; expected --device cpu, or neither");
   if (options.tune != "off" && options.tune != "quick" && options.tune != "full")
     throw Error(fmt::format("--tune {}: expected off, quick or full", options.tune));
   if (options.memory_limit < 0) throw Error(fmt::format("--memory-limit {}: expected a number of bytes, 0 for none", options.memory_limit));
@@ -153,10 +152,12 @@ Prepared& Session::Impl::prepare() {
   const auto found = prepared.find(key);
   if (found != prepared.end()) return *found->second;
   if (gpu) {
-    plan::Plan plan = plan::make_for_cuda(graph(), run::by_value(graph(), key.shapes), gpu->target);
-    auto executable =
-        std::make_shared<const run::CudaExecutable>(network->shared_graph(), std::move(plan), gpu->target.precision, *gpu->device);
-    return *(prepared[key] = std::make_unique<PreparedOnCuda>(std::move(executable)));
+    plan::Plan plan = run::plan_for(graph(), run::by_value(graph(), key.shapes), gpu->target, *gpu->device);
+    // Layers are measured as a stranger to the cache would find them.
+    const int arenas = options.profile ? run::arenas_beyond_l2(plan, gpu->target.gpu) : 1;
+    auto executable = std::make_shared<const run::CudaExecutable>(network->shared_graph(), std::move(plan), gpu->target.precision,
+                                                                  *network->cuda_weights(*gpu->device));
+    return *(prepared[key] = std::make_unique<PreparedOnCuda>(std::move(executable), arenas));
   }
   std::vector<Tensor> shape_values;
   for (std::size_t i = 0; i < deciding.size(); ++i) {

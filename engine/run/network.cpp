@@ -45,6 +45,13 @@ std::shared_ptr<const Executable> Network::executable(const std::vector<Dims>& i
   return entry;
 }
 
+std::shared_ptr<CudaWeights> Network::cuda_weights(const CudaDevice& device) {
+  const std::lock_guard lock(mutex_);
+  std::shared_ptr<CudaWeights>& entry = cuda_weights_[device.number];
+  if (!entry) entry = std::make_shared<CudaWeights>(device);
+  return entry;
+}
+
 std::vector<Tensor> evaluate(const Graph& graph) {
   Network network(graph);
   Context context(network.executable({}, Machine::typical(Isa::portable), {}), 1);

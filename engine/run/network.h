@@ -8,6 +8,7 @@
 #include <mutex>
 #include <vector>
 
+#include "engine/run/cuda/weights.h"
 #include "engine/run/executable.h"
 
 namespace konv::run {
@@ -28,6 +29,9 @@ class Network {
   /// May a batch be computed in parts? (engine/graph/images.h)
   bool has_independent_images() const { return independent_images_; }
 
+  /// The network's weights on a GPU, shared by whoever runs it there. Thread-safe.
+  std::shared_ptr<CudaWeights> cuda_weights(const CudaDevice& device);
+
   /// Inputs whose elements decide shapes: indices into the graph's inputs.
   const std::vector<std::size_t>& shape_inputs() const { return shape_inputs_; }
 
@@ -47,6 +51,7 @@ class Network {
   PackedWeights packed_;
   std::mutex mutex_;
   std::map<Key, std::shared_ptr<const Executable>> executables_;
+  std::map<std::int32_t, std::shared_ptr<CudaWeights>> cuda_weights_;  // by device
 };
 
 /// Input shapes by value, as plan::make wants them.

@@ -41,11 +41,14 @@ struct Launch {
   std::vector<std::byte> params;
 };
 
-/// out[m][n] = sum a[m][k] b[n][k], by cuBLAS.
+/// out[m][n] = activation(sum a[m][k] b[n][k] + bias[n] + residual[m][n]), by cuBLASLt.
 struct MatrixProduct {
   Precision precision = Precision::float32;
   std::int64_t m = 0, n = 0, k = 0;
   const void *a = nullptr, *b = nullptr;
+  const void* bias = nullptr;      ///< of the output's type, or null
+  const void* residual = nullptr;  ///< laid out like the output, or null
+  bool relu = false;
   void* out = nullptr;
 };
 

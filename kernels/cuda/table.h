@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-#define KONV_CUDA_TABLE_VERSION 1
+#define KONV_CUDA_TABLE_VERSION 2
 
 typedef struct konv_cuda_device {
   char name[256];
@@ -36,13 +36,16 @@ typedef struct konv_cuda_launch {
 
 enum { KONV_CUDA_FLOAT32 = 0, KONV_CUDA_TF32 = 1, KONV_CUDA_FLOAT16 = 2 };
 
-/* out[m][n] = sum over k of a[m][k] b[n][k], row-major without gaps, by cuBLAS; sums are float32. */
-typedef struct konv_cuda_gemm {
+/* out[m][n] = activation(sum over k of a[m][k] b[n][k] + bias[n] + residual[m][n]), row-major without gaps, by cuBLASLt; sums are float32. */
+typedef struct konv_cuda_product {
   int32_t precision;
   int64_t m, n, k;
   const void *a, *b;
+  const void* bias;     /* of the output's type; null: none */
+  const void* residual; /* laid out like the output; null: none */
+  int32_t relu;         /* 1: negative results become zero; 0: no activation */
   void* out;
-} konv_cuda_gemm;
+} konv_cuda_product;
 
 typedef struct konv_cuda_table {
   uint32_t version;
@@ -66,8 +69,12 @@ typedef struct konv_cuda_table {
   int (*copy_to_host)(void* stream, void* to, const void* from, size_t bytes);
 
   int (*launch)(void* stream, const konv_cuda_launch* call);
-  int (*gemm_open)(void* stream); /* loads cuBLAS; needed once before gemm, outside captures */
-  int (*gemm)(void* stream, const konv_cuda_gemm* call);
+
+  int (*product_open)(void); /* loads cuBLASLt, a part of a second and of a gigabyte; later calls cost nothing */
+  /* A product of one stream, outside captures. Its algorithm is settled here, once: the heuristic's first that splits no sum. */
+  int (*product_create)(void* stream, const konv_cuda_product* product, void** made);
+  int (*product_run)(void* product);
+  int (*product_destroy)(void* product);
 
   /* Between begin and end, work goes into the graph instead of running. */
   int (*capture_begin)(void* stream);

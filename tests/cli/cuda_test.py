@@ -39,12 +39,42 @@ def check_plans(folder):
         assert all(step["cost"] > 0 for step in plan["steps"])
         refused = [c for step in plan["steps"] for c in step["candidates"] if c["refused"]]
         assert refused and all(len(c["refused"]) > 3 for c in refused)
+    # The classifier is a 1x1 convolution of one pixel to every library there is.
+    last = {c["kernel"]: c["refused"] for c in plan["steps"][-2]["candidates"]}
+    assert last["conv_cublaslt_f32"] == "" and last["conv_cublas_f32"] == "", last
+    refused = {c["kernel"]: c["refused"] for c in plan["steps"][1]["candidates"]}
+    assert refused["conv_cublaslt_f32"] == "kernel is not 1x1 with stride 1", refused
     assert "device cuda:a100, arena" in konv("inspect", model, "--plan", "--device", "cuda:a100").stdout
     assert "expected auto, cpu, cuda, cuda:N, or for plans and predictions cuda:h200" in error_of("inspect", model, "--plan", "--device", "cuda:none")
     assert "no CUDA kernel computes in it" in error_of("inspect", model, "--plan", "--device", "cuda:h200", "--precision", "bfloat16")
     assert "--memory-limit 1000: the network takes" in error_of("inspect", model, "--plan", "--device", "cuda:h200", "--memory-limit", "1000")
+    assert "--tune, --plan-file: choose among kernels of the CPU" in error_of("inspect", model, "--plan", "--device", "cuda:h200", "--tune", "quick")
+    assert "--tune, --plan-file: choose among kernels of the CPU" in error_of("bench", model, "--device", "cuda:h200", "--tune", "quick")
+    assert "--fallback: gpu not in {cpu}" in error_of("inspect", model, "--plan", "--device", "cuda:h200", "--fallback", "gpu", status=2)
     assert "describes a GPU for plans" in error_of("run", model, f"{SOURCE}/models/samples/cat.png", "--device", "cuda:h200")
     return model
+
+
+def check_fallback(folder):
+    """A node without a kernel is named, and becomes a step on the CPU where that was asked for."""
+    sys.path.append(os.environ.get("KONV_PYTHON") or os.path.expanduser("~/.cache/konv/python"))
+    try:
+        import numpy as np
+        import onnx
+    except ImportError as missing:
+        print(f"konv: skipped --fallback: {missing}; expected the Python package onnx (tools/setup --dev)")
+        return
+    weight = onnx.numpy_helper.from_array(np.ones((4, 4, 2, 2), np.float32), "weight")
+    node = onnx.helper.make_node("ConvTranspose", ["x", "weight"], ["y"], "up", strides=[2, 2])
+    value = lambda name, size: onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 4, size, size])
+    graph = onnx.helper.make_graph([node], "g", [value("x", 8)], [value("y", 16)], [weight])
+    model = f"{folder}/up.onnx"
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), model)
+    plan = ["inspect", model, "--plan", "--device", "cuda:h200", "--precision", "float16"]
+    message = "konv: error: one node without a CUDA kernel: node 'up' (ConvTranspose): no kernel for this operator; expected --fallback cpu or --device cpu"
+    assert error_of(*plan) == message, error_of(*plan)
+    steps = json.loads(konv(*plan, "--fallback", "cpu", "--json").stdout)["plan"]["steps"]
+    assert [(step["name"], step["kernel"]) for step in steps if step["op"] != "Reorder"] == [("up", "cpu")], steps
 
 
 def check_predictions():
@@ -57,6 +87,13 @@ def check_predictions():
     assert best[0]["mma"] == 4 * 128 * 128 * 128 * 64 * 9 // 2048
     mma = {p["algorithm"]: p["mma"] for p in half if not p["refused"]}
     assert mma[best[0]["algorithm"]] * 2 == best[0]["mma"]
+    # 512 pixels of 64 channels to 64: nothing but the bytes moves; a library is one of those asked.
+    point = ["bench-conv", "--input", "1,64,32,16", "--filter", "64,1,1", "--dtype", "float16", "--device", "cuda:h200", "--predict"]
+    by_name = {p["algorithm"]: p for p in json.loads(konv(*point, "--json").stdout)}
+    assert not by_name["conv_cublaslt_f16"]["refused"] and by_name["conv_cublaslt_f16"]["predicted_us"] < by_name["conv_cublas_f16"]["predicted_us"]
+    assert next(p for p in dense if p["algorithm"] == "conv_cublaslt_f16")["refused"] == "kernel is not 1x1 with stride 1"
+    assert "conv_gemm_f16_128x128" in konv(*layer).stdout
+    assert "describes a GPU; expected --predict" in error_of(*layer[:-1])
     assert "expected a share from 0 up to 1" in error_of(*layer, "--k-sparsity", "1")
     assert "there is none of this name" in error_of(*layer, "--algorithm", "nothing")
     assert "is for GPUs" in error_of("bench-conv", "--input", "1,3,8,8", "--filter", "4,3,3", "--predict")
@@ -66,8 +103,9 @@ def check_without_device(model):
     listed = json.loads(konv("devices", "--json").stdout)
     if any(d["device"].startswith("cuda:") for d in listed["devices"]):
         print("konv: skipped what a machine without a GPU says: this one has a GPU")
-        return
+        return False
     why = listed["cuda"]
+    assert konv("devices").stdout.splitlines()[-1] == f"cuda: {why}"
     assert why in ("no CUDA driver on this machine", "the CUDA driver sees no device") or why.startswith("no CUDA plug-in: "), why
     image = f"{SOURCE}/models/samples/cat.png"
     message = error_of("run", model, image, "--device", "cuda")
@@ -75,6 +113,7 @@ def check_without_device(model):
     assert why in error_of("run", model, image, "--device", "cuda:1")
     assert json.loads(konv("bench", model, "--iterations", "1", "--json").stdout)["device"] == "cpu"  # auto
     assert "no kernel of the CPU computes in it" in error_of("run", model, image, "--precision", "float16")
+    return True
 
 
 def check_plugin_folder(folder, model):
@@ -102,10 +141,44 @@ def check_plugin_folder(folder, model):
     assert [n for n in names if len(n) > 1 and not n.isalnum()] == ["konv_cuda_get_table"], names
 
 
+def check_gpu_check(folder, without_device):
+    """tools/gpu-check over programs that pretend: what fails is remembered, and the report is written. Without a device it is one line."""
+    binaries = f"{folder}/binaries"
+    os.makedirs(f"{binaries}/models/weights")
+
+    def write(name, script):
+        with open(f"{binaries}/{name}", "w", encoding="utf-8") as file:
+            file.write(f"#!/bin/sh\n{script}\n")
+        os.chmod(f"{binaries}/{name}", 0o755)
+
+    def check(status):
+        command = [f"{SOURCE}/tools/gpu-check", "--binaries", binaries, "--output", f"{folder}/report"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == status, (done.stdout, done.stderr)
+        return done
+
+    write("libkonv_cuda.so", "")
+    write("test_gpu", "echo tested")
+    write("konv", 'case "$1" in devices) echo \'{"devices": [{"device": "cuda:0"}]}\' ;; *) echo "$@" ;; esac')
+    check(0)
+    report = open(f"{folder}/report/report.md", encoding="utf-8").read().splitlines()
+    assert report[0].startswith("# konv on ") and report[-1] == "gpu-check: all that ran is right", report
+    assert "## kernels and networks on the device" in report and "tested" in report and "## resnet20 batch 1024 tf32" in report, report
+    write("test_gpu", "echo wrong; exit 3")
+    report = check(1).stdout.splitlines()
+    assert report[-1] == "gpu-check: something failed; see above" and "wrong" in report, report
+    if without_device:
+        shutil.copy(KONV, f"{binaries}/konv")
+        done = check(1)
+        assert done.stdout == "" and len(done.stderr.splitlines()) == 1 and done.stderr.startswith("gpu-check: error: no CUDA "), done.stderr
+
+
 with tempfile.TemporaryDirectory() as scratch:
     resnet = check_plans(scratch)
     check_predictions()
-    check_without_device(resnet)
+    check_fallback(scratch)
+    no_device = check_without_device(resnet)
+    check_gpu_check(scratch, no_device)
     if PLUGIN:
         check_plugin_folder(scratch, resnet)
     else:

@@ -27,12 +27,16 @@ struct Stream {
 struct Graph {
   std::vector<Work> works;
 };
+struct Product {
+  void* stream;
+  cuda::MatrixProduct product;
+};
 
 std::string error;
 std::map<void*, std::size_t> memory;
 simt::Order thread_order = simt::Order::forward;
 DeviceLog log_;
-bool fail_allocation = false;
+bool fail_allocation = false, no_cublas = false;
 
 int failed(const std::string& why) {
   error = why;
@@ -129,10 +133,12 @@ const konv_cuda_table kTable = {
     .copy_to_device =
         [](void* stream, void* to, const void* from, std::size_t bytes) {
           log_.copies_outside_graphs += !static_cast<Stream*>(stream)->capturing;
+          log_.bytes_sent += static_cast<std::int64_t>(bytes);
           return issue(stream, Move{to, from, bytes});
         },
     .copy_to_host =
         [](void* stream, void* to, const void* from, std::size_t bytes) {
+          if (!static_cast<Stream*>(stream)->capturing) log_.last_copied_from = from;
           log_.copies_outside_graphs += !static_cast<Stream*>(stream)->capturing;
           return issue(stream, Move{to, from, bytes});
         },
@@ -146,11 +152,34 @@ const konv_cuda_table kTable = {
           l.params.assign(static_cast<const std::byte*>(call->params), static_cast<const std::byte*>(call->params) + call->params_bytes);
           return issue(stream, cuda::Call(std::move(l)));
         },
-    .gemm_open = [](void*) { return 0; },
-    .gemm =
-        [](void* stream, const konv_cuda_gemm* g) {
-          return issue(stream,
-                       cuda::Call(cuda::MatrixProduct{static_cast<cuda::Precision>(g->precision), g->m, g->n, g->k, g->a, g->b, g->out}));
+    .product_open = [] { return no_cublas ? failed("cuBLASLt cannot be loaded: libcublasLt.so: cannot open shared object file") : 0; },
+    .product_create =
+        [](void* stream, const konv_cuda_product* p, void** made) {
+          if (static_cast<Stream*>(stream)->capturing) return failed("a product made while capturing");
+          *made = new Product{stream,
+                              {.precision = static_cast<cuda::Precision>(p->precision),
+                               .m = p->m,
+                               .n = p->n,
+                               .k = p->k,
+                               .a = p->a,
+                               .b = p->b,
+                               .bias = p->bias,
+                               .residual = p->residual,
+                               .relu = p->relu != 0,
+                               .out = p->out}};
+          ++log_.live_products;
+          return 0;
+        },
+    .product_run =
+        [](void* product) {
+          const auto* p = static_cast<Product*>(product);
+          return issue(p->stream, cuda::Call(p->product));
+        },
+    .product_destroy =
+        [](void* product) {
+          delete static_cast<Product*>(product);
+          --log_.live_products;
+          return 0;
         },
     .capture_begin =
         [](void* stream) {
@@ -214,5 +243,6 @@ run::CudaDevice interpreted_device(simt::Order order) {
 DeviceLog& device_log() { return log_; }
 
 void fail_next_allocation() { fail_allocation = true; }
+void lose_cublas(bool lost) { no_cublas = lost; }
 
 }  // namespace konv::test

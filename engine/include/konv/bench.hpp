@@ -74,7 +74,7 @@ struct GpuBenchOptions {
 /// Predicted on any machine. Throws Error for layers that cannot be, unknown devices and unknown algorithms.
 KONV_API std::vector<ConvPrediction> predict_convolution(const ConvLayer& layer, const GpuBenchOptions& options);
 
-/// Measured on a device that is here, with events around the layer; `isa` of the reports is the compute capability.
+/// Measured on a device that is here, with events around the layer, in arenas that take turns and together exceed its L2 cache; `isa` of the reports is the compute capability.
 KONV_API std::vector<ConvReport> bench_convolution_on_gpu(const ConvLayer& layer, const GpuBenchOptions& options);
 
 }  // namespace konv

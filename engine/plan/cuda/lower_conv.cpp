@@ -19,8 +19,8 @@ Choice<cuda::ConvKernel> choose_conv(const CudaBuilder& b, const std::string& no
     problem.plain_input = b.plain_input(input) >= 0;
     if (asked != b.target.asked_for.end() && asked->second != kernel.name) {
       candidate.refused = "another kernel was asked for";
-    } else if (kernel.calls_cublas() && !b.target.cublas) {
-      candidate.refused = "the plug-in has no cuBLAS";
+    } else if (kernel.calls_cublas() && !b.target.no_cublas.empty()) {
+      candidate.refused = b.target.no_cublas;
     } else if (const char* reason = kernel.refuse(problem, b.target.gpu)) {
       candidate.refused = reason;
     } else {
@@ -86,7 +86,7 @@ void lower_for_cuda(CudaBuilder& b, NodeId id, const Node& node, const Conv& op)
                 .pad_bottom = vertical(g.pads_end, 0),
                 .pad_right = g.pads_end[last],
                 .groups = op.groups};
-  cuda::ConvProblem problem{.shape = work.shape, .precision = b.target.precision};
+  cuda::ConvProblem problem{.shape = work.shape, .precision = b.target.precision, .activation = op.activation.kind};
   if (op.groups == 1) problem.kept_groups = count_kept_groups(problem, values);
   std::vector<int> rest = {weight_value, optional_constant(b, node.input(Conv::kBias)), b.image(node.input(Conv::kResidual))};
   add_conv(b, id, std::move(work), problem, input, std::move(rest));
@@ -103,7 +103,7 @@ void lower_for_cuda(CudaBuilder& b, NodeId id, const Node& node, const Gemm& op)
   work.beta = op.beta;
   work.activation = op.activation;
   work.shape = {.m = out[0], .n = out[1], .k = b.dims(a)[1], .has_c = static_cast<bool>(c)};
-  const cuda::ConvProblem problem{.shape = product_shape(work.shape), .precision = b.target.precision};
+  const cuda::ConvProblem problem{.shape = product_shape(work.shape), .precision = b.target.precision, .activation = op.activation.kind};
   std::vector<int> rest = {b.constant(node.input(Gemm::kB)), optional_constant(b, c)};
   if (b.dims(a).size() != 2) throw NoKernel{"the first operand is no matrix"};
   add_conv(b, id, std::move(work), problem, a, std::move(rest));

@@ -52,6 +52,13 @@ void check_memory(const Plan& plan, std::int64_t limit) {
 
 }  // namespace
 
+bool calls_cublas(const Plan& plan) {
+  return std::any_of(plan.steps.begin(), plan.steps.end(), [](const Step& step) {
+    const cuda::ConvKernel* kernel = cuda::find_conv_kernel(step.kernel);
+    return kernel && kernel->calls_cublas();
+  });
+}
+
 Plan make_for_cuda(const Graph& graph, const std::map<ValueId, Dims>& input_shapes, const CudaTarget& target) {
   const std::vector<Fact> facts = infer(graph, input_shapes);
   CudaBuilder builder(graph, facts, target);

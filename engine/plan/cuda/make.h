@@ -13,7 +13,7 @@ struct CudaTarget {
   cuda::Gpu gpu;
   std::string device;  ///< as the plan names it: "cuda:0", "cuda:h200"
   cuda::Precision precision = cuda::Precision::float32;
-  bool cublas = true;         ///< the plug-in can open it
+  std::string no_cublas;      ///< why no plan may call cuBLASLt; empty: it is there, or nobody has tried yet
   bool fallback_cpu = false;  ///< nodes without a kernel become steps on the CPU instead of an error
   std::map<std::string, std::string>
       asked_for;                  ///< node name to kernel name: no choice there, an error where that kernel refuses (convolutions)
@@ -22,6 +22,9 @@ struct CudaTarget {
 
 /// Kernel of steps that run on the CPU.
 inline constexpr const char* kCpuStep = "cpu";
+
+/// Does a step call cuBLASLt?
+bool calls_cublas(const Plan& plan);
 
 /// Throws konv::Error that names every node without a kernel and why, unless the target falls back.
 Plan make_for_cuda(const Graph& graph, const std::map<ValueId, Dims>& input_shapes, const CudaTarget& target);

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <span>
+#include <variant>
 #include <vector>
 
 #include "engine/run/cuda/cpu_step.h"
@@ -13,7 +14,8 @@ namespace konv::run {
 
 class CudaContext {
  public:
-  explicit CudaContext(std::shared_ptr<const CudaExecutable> executable);
+  /// `arenas`: so many take turns in run_timed(); see arenas_beyond_l2().
+  explicit CudaContext(std::shared_ptr<const CudaExecutable> executable, int arenas = 1);
   ~CudaContext();
 
   const CudaExecutable& executable() const { return *executable_; }
@@ -26,26 +28,37 @@ class CudaContext {
 
   /// Inputs to the device, all steps, outputs back: one graph launch where no step runs on the CPU. Returns when the outputs are there.
   void run();
-  /// The same step by step between events, and adds each step's time on the device to `seconds`. Copies of inputs and outputs are not in it.
+  /// The same step by step between events, in the next arena, and adds each step's time on the device to `seconds`. Copies of inputs and outputs are not in it.
   void run_timed(std::span<double> seconds);
 
  private:
   struct Part;  // steps that run on the device one after another, or one step on the CPU
 
-  void* address(int value) const;
-  void copy_inputs();
-  void copy_outputs();
-  void issue(std::size_t step);
+  /// A step's work with all pointers settled.
+  using Work = std::variant<cuda::Launch, CudaProduct>;
+  struct Arena {
+    std::byte* begin = nullptr;
+    std::vector<std::vector<Work>> steps;
+  };
+
+  void bind(Arena& arena);
+  void copy_inputs(const Arena& arena);
+  void copy_outputs(const Arena& arena);
+  void issue(const Arena& arena, std::size_t step);
   void capture(Part& part, bool first, bool last);
 
   std::shared_ptr<const CudaExecutable> executable_;
   CudaStream stream_;
-  DeviceMemory arena_, workspace_;
+  DeviceMemory memory_, workspace_;                           // all arenas behind each other
   std::vector<std::int64_t> input_offsets_, output_offsets_;  // in the pinned memory
   std::unique_ptr<PinnedMemory> pinned_;
-  std::vector<std::vector<cuda::Call>> calls_;  // by step
+  std::vector<Arena> arenas_;  // run() works in the first
+  std::size_t turn_ = 0;       // of run_timed()
   std::vector<Part> parts_;
   std::vector<CudaEvent> events_;  // one before every step and one after the last, made by the first run_timed
 };
+
+/// Arenas that together are twice the GPU's L2 cache, at least 2: when the turn comes to one again, nothing of it is left there.
+int arenas_beyond_l2(const plan::Plan& plan, const cuda::Gpu& gpu);
 
 }  // namespace konv::run

@@ -82,6 +82,24 @@ class CudaGraph {
   void* graph_;
 };
 
+/// A matrix product with its algorithm settled, in one stream.
+class CudaProduct {
+ public:
+  CudaProduct(const CudaDevice& device, void* stream, const konv_cuda_product& product) : device_(device) {
+    device_.check(device_.table->product_create(stream, &product, &made_), "preparing a product");
+  }
+  ~CudaProduct() {
+    if (made_) device_.table->product_destroy(made_);
+  }
+  CudaProduct(CudaProduct&& other) noexcept : device_(other.device_), made_(std::exchange(other.made_, nullptr)) {}
+  CudaProduct& operator=(CudaProduct&&) = delete;
+  void run() const { device_.check(device_.table->product_run(made_), "a product by cuBLASLt"); }
+
+ private:
+  CudaDevice device_;
+  void* made_ = nullptr;
+};
+
 class CudaEvent {
  public:
   explicit CudaEvent(const CudaDevice& device) : device_(device) {

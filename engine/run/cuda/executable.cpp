@@ -1,5 +1,6 @@
 #include "engine/run/cuda/executable.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -7,6 +8,7 @@
 #include "engine/plan/cuda/make.h"
 #include "engine/plan/cuda/weight.h"
 #include "engine/run/cuda/image_bytes.h"
+#include "kernels/cuda/conv/pack.h"
 
 namespace konv::run {
 namespace {
@@ -49,33 +51,44 @@ std::vector<float> padded(std::vector<float> values, std::int64_t channels, std:
   return values;
 }
 
+std::vector<std::uint16_t> halves(const std::vector<float>& values) {
+  std::vector<std::uint16_t> bits(values.size());
+  std::transform(values.begin(), values.end(), bits.begin(), cuda::half_bits);
+  return bits;
+}
+
 }  // namespace
 
 const cuda::ConvKernel& conv_kernel(const plan::Step& step) {
-  for (const cuda::ConvKernel& kernel : cuda::conv_kernels()) {
-    if (step.kernel == kernel.name) return kernel;
-  }
+  if (const cuda::ConvKernel* kernel = cuda::find_conv_kernel(step.kernel)) return *kernel;
   throw Error("step '" + step.name + "': the plan wants CUDA kernel '" + step.kernel +
               "', which this build does not have; expected a plan made by this build");
 }
 
 cuda::ConvProblem conv_problem(const plan::Step& step, const cuda::ConvKernel& kernel) {
   cuda::ConvProblem problem{.precision = kernel.precision, .plain_input = kernel.reads_plain_input()};
-  if (const auto* conv = std::get_if<plan::ConvStep>(&step.work)) problem.shape = conv->shape;
-  if (const auto* gemm = std::get_if<plan::GemmStep>(&step.work)) problem.shape = plan::product_shape(gemm->shape);
+  if (const auto* conv = std::get_if<plan::ConvStep>(&step.work)) {
+    problem.shape = conv->shape;
+    problem.activation = conv->activation.kind;
+  }
+  if (const auto* gemm = std::get_if<plan::GemmStep>(&step.work)) {
+    problem.shape = plan::product_shape(gemm->shape);
+    problem.activation = gemm->activation.kind;
+  }
   return problem;
 }
 
-CudaExecutable::CudaExecutable(std::shared_ptr<const Graph> graph, plan::Plan plan, cuda::Precision precision, const CudaDevice& device)
+CudaExecutable::CudaExecutable(std::shared_ptr<const Graph> graph, plan::Plan plan, cuda::Precision precision, CudaWeights& weights)
     : graph_(std::move(graph)),
       plan_(std::move(plan)),
       precision_(precision),
-      device_(device),
+      device_(weights.device()),
+      packed_(plan_.steps.size()),
       constants_(plan_.steps.size()),
       images_(plan_.values.size()) {
   Upload upload;
   struct Offsets {
-    std::ptrdiff_t weight = -1, groups = -1, bias = -1, scale = -1, shift = -1;
+    std::ptrdiff_t groups = -1, bias = -1, scale = -1, shift = -1;
   };
   std::vector<Offsets> offsets(plan_.steps.size());
   std::vector<std::ptrdiff_t> image_offsets(plan_.values.size(), -1);
@@ -87,16 +100,16 @@ CudaExecutable::CudaExecutable(std::shared_ptr<const Graph> graph, plan::Plan pl
       const cuda::ConvKernel& kernel = conv_kernel(step);
       cuda::ConvProblem problem = conv_problem(step, kernel);
       const auto* gemm = std::get_if<plan::GemmStep>(&step.work);
-      std::vector<float> weight = plan::weight_values(*graph_, plan_.values[static_cast<std::size_t>(step.inputs[1])].origin);
-      if (gemm) weight = plan::product_weight(*gemm, weight);
-      const cuda::PackedConv packed = kernel.algorithm->pack(problem, weight);
-      offsets[i].weight = put(packed.weight);
-      if (!packed.groups.empty()) offsets[i].groups = put(packed.groups);
-      constants_[i].group_count = std::ssize(packed.groups);
-      if (step.inputs[2] >= 0)
-        offsets[i].bias = put(padded(constant_values(*graph_, plan_, step.inputs[2]), problem.shape.out_channels, problem.out_pitch(),
-                                     gemm ? gemm->beta : 1.0f));
-      calls_cublas_ |= kernel.calls_cublas();
+      const ValueId weight = plan_.values[static_cast<std::size_t>(step.inputs[1])].origin;
+      packed_[i] = weights.get(*graph_, weight, kernel, problem, gemm);
+      constants_[i].weight = packed_[i]->weight.data();
+      if (!packed_[i]->groups.empty()) offsets[i].groups = put(cuda::groups_in(problem, packed_[i]->groups));
+      constants_[i].group_count = std::ssize(packed_[i]->groups);
+      if (step.inputs[2] >= 0) {
+        const std::vector<float> bias = padded(constant_values(*graph_, plan_, step.inputs[2]), problem.shape.out_channels,
+                                               problem.out_pitch(), gemm ? gemm->beta : 1.0f);
+        offsets[i].bias = kernel.reads_half_bias() ? put(halves(bias)) : put(bias);
+      }
     } else if (const auto* norm = std::get_if<plan::BatchNormStep>(&step.work); norm && step.kernel != plan::kCpuStep) {
       const std::vector<float> gamma = constant_values(*graph_, plan_, step.inputs[1]),
                                beta = constant_values(*graph_, plan_, step.inputs[2]),
@@ -118,7 +131,6 @@ CudaExecutable::CudaExecutable(std::shared_ptr<const Graph> graph, plan::Plan pl
     image_offsets[v] = put(to_device_bytes(value, to_f32(*graph_->constant(value.origin))));
   }
 
-  weight_bytes_ = std::ssize(upload.bytes());
   memory_ = std::make_unique<DeviceMemory>(device_, upload.bytes().size());
   const CudaStream stream(device_);
   device_.check(device_.table->copy_to_device(stream.get(), memory_->data(), upload.bytes().data(), upload.bytes().size()),
@@ -127,9 +139,8 @@ CudaExecutable::CudaExecutable(std::shared_ptr<const Graph> graph, plan::Plan pl
   const auto at = [&](std::ptrdiff_t offset) -> const std::byte* { return offset < 0 ? nullptr : memory_->data() + offset; };
   for (std::size_t i = 0; i < offsets.size(); ++i) {
     StepConstants& c = constants_[i];
-    c.weight = at(offsets[i].weight);
     c.groups = reinterpret_cast<const cuda::KGroup*>(at(offsets[i].groups));
-    c.bias = reinterpret_cast<const float*>(at(offsets[i].bias));
+    c.bias = at(offsets[i].bias);
     c.scale = reinterpret_cast<const float*>(at(offsets[i].scale));
     c.shift = reinterpret_cast<const float*>(at(offsets[i].shift));
   }

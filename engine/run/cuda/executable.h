@@ -6,7 +6,7 @@
 
 #include "engine/graph/graph.h"
 #include "engine/plan/plan.h"
-#include "engine/run/cuda/device.h"
+#include "engine/run/cuda/weights.h"
 #include "kernels/cuda/conv/conv.h"
 
 namespace konv::run {
@@ -15,14 +15,15 @@ namespace konv::run {
 struct StepConstants {
   const void* weight = nullptr;
   const cuda::KGroup* groups = nullptr;
-  std::int64_t group_count = 0;                                     ///< with the one that makes it even
-  const float *bias = nullptr, *scale = nullptr, *shift = nullptr;  ///< [pitch], zeros behind the channels
+  std::int64_t group_count = 0;                    ///< with the one that makes it even
+  const void* bias = nullptr;                      ///< [pitch] as the kernel reads it, zeros behind the channels
+  const float *scale = nullptr, *shift = nullptr;  ///< [pitch], likewise
 };
 
 class CudaExecutable {
  public:
-  /// Throws konv::Error when the device has no room.
-  CudaExecutable(std::shared_ptr<const Graph> graph, plan::Plan plan, cuda::Precision precision, const CudaDevice& device);
+  /// Takes the weights from `weights`, which packs what it does not have. Throws konv::Error when the device has no room.
+  CudaExecutable(std::shared_ptr<const Graph> graph, plan::Plan plan, cuda::Precision precision, CudaWeights& weights);
 
   const plan::Plan& plan() const { return plan_; }
   const Graph& graph() const { return *graph_; }
@@ -31,19 +32,16 @@ class CudaExecutable {
   const StepConstants& constants(std::size_t step) const { return constants_[step]; }
   /// A constant image on the device; null for values that are none.
   const void* image(int value) const { return images_[static_cast<std::size_t>(value)]; }
-  bool calls_cublas() const { return calls_cublas_; }
-  std::int64_t weight_bytes() const { return weight_bytes_; }
 
  private:
   std::shared_ptr<const Graph> graph_;
   plan::Plan plan_;
   cuda::Precision precision_;
   CudaDevice device_;
-  std::vector<StepConstants> constants_;  // by step
-  std::vector<const void*> images_;       // by value
+  std::vector<std::shared_ptr<const PackedOnDevice>> packed_;  // by step
+  std::vector<StepConstants> constants_;                       // by step
+  std::vector<const void*> images_;                            // by value
   std::unique_ptr<DeviceMemory> memory_;
-  std::int64_t weight_bytes_ = 0;
-  bool calls_cublas_ = false;
 };
 
 /// The convolution that a ConvStep or GemmStep is, for the kernel that was chosen.

@@ -39,7 +39,7 @@ ConvGeometry geometry(const ConvProblem& p) {
           .groups = i(s.groups)};
 }
 
-Epilogue epilogue(const ConvMemory& m) { return {m.bias, m.residual, m.activation}; }
+Epilogue epilogue(const ConvMemory& m) { return {static_cast<const float*>(m.bias), m.residual, m.activation}; }
 ConvParams params(const ConvProblem& p, const ConvMemory& m) { return {geometry(p), m.in, m.weight, m.out, epilogue(m)}; }
 
 double in_bytes(const ConvProblem& p) {
@@ -252,7 +252,7 @@ void call_gemm(const ConvKernel& k, const ConvProblem& p, const ConvMemory& m, s
 
 constexpr ConvAlgorithm kGemm = {refuse_gemm, count_gemm, no_workspace, pack_gemm, call_gemm};
 
-// cublas: windows written out, a product of the library, and the epilogue over the result
+// cublas: windows written out, a product of cuBLAS, and the epilogue over the result
 
 const char* refuse_cublas(const ConvKernel&, const ConvProblem& p) { return p.shape.groups != 1 ? "grouped" : nullptr; }
 
@@ -295,13 +295,45 @@ void call_cublas(const ConvKernel& k, const ConvProblem& p, const ConvMemory& m,
                                .channels = static_cast<std::int32_t>(p.shape.out_channels),
                                .pitch = static_cast<std::int32_t>(p.out_pitch()),
                                .scale = nullptr,
-                               .shift = m.bias,
+                               .shift = static_cast<const float*>(m.bias),
                                .residual = m.residual,
                                .activation = m.activation};
   calls.push_back(launch_flat(by_storage(p.precision, KernelId::affine_f32, KernelId::affine_f16), params, chunks));
 }
 
 constexpr ConvAlgorithm kCublas = {refuse_cublas, count_cublas, columns_bytes, pack_rows, call_cublas};
+
+// cublaslt: 1x1 as one product of the library, which adds bias and residual and activates on the way out
+
+const char* refuse_cublaslt(const ConvKernel&, const ConvProblem& p) {
+  if (!pointwise(p.shape)) return "kernel is not 1x1 with stride 1";
+  if (p.shape.groups != 1) return "grouped";
+  if (p.activation != ActivationKind::none && p.activation != ActivationKind::relu) return "the library's epilogue has no such activation";
+  return nullptr;
+}
+
+Counts count_cublaslt(const ConvKernel& k, const ConvProblem& p) {
+  Counts c = count_cublas(k, p);  // whose epilogue reads and writes the result once more
+  c.sectors -= 2 * out_bytes(p) / 32;
+  c.dram_bytes -= 2 * out_bytes(p);
+  c.steps -= 30;
+  return c;
+}
+
+void call_cublaslt(const ConvKernel&, const ConvProblem& p, const ConvMemory& m, std::vector<Call>& calls) {
+  calls.push_back(MatrixProduct{.precision = p.precision,
+                                .m = p.pixels(),
+                                .n = p.out_pitch(),
+                                .k = p.in_pitch(),
+                                .a = m.in,
+                                .b = m.weight,
+                                .bias = m.bias,
+                                .residual = m.residual,
+                                .relu = m.activation.kind == ActivationKind::relu,
+                                .out = m.out});
+}
+
+constexpr ConvAlgorithm kCublaslt = {refuse_cublaslt, count_cublaslt, no_workspace, pack_rows, call_cublaslt};
 
 constexpr const ConvAlgorithm& algorithm_direct() { return kDirect; }
 constexpr const ConvAlgorithm& algorithm_depthwise() { return kDepthwise; }
@@ -310,6 +342,7 @@ constexpr const ConvAlgorithm& algorithm_halo() { return kHalo; }
 constexpr const ConvAlgorithm& algorithm_rows() { return kRows; }
 constexpr const ConvAlgorithm& algorithm_gemm() { return kGemm; }
 constexpr const ConvAlgorithm& algorithm_cublas() { return kCublas; }
+constexpr const ConvAlgorithm& algorithm_cublaslt() { return kCublaslt; }
 
 }  // namespace
 
@@ -325,11 +358,12 @@ const char* ConvKernel::refuse(const ConvProblem& p, const Gpu& gpu) const {
 
 double ConvKernel::cost(const ConvProblem& p, const Gpu& gpu) const {
   const double seconds = predict_seconds(count(p), gpu, p.precision);
-  return calls_cublas() ? seconds + (pointwise(p.shape) ? 1 : 2) * gpu.launch_seconds : seconds;
+  return algorithm == &kCublas ? seconds + (pointwise(p.shape) ? 1 : 2) * gpu.launch_seconds : seconds;
 }
 
 bool ConvKernel::reads_plain_input() const { return algorithm == &kFirst; }
-bool ConvKernel::calls_cublas() const { return algorithm == &kCublas; }
+bool ConvKernel::calls_cublas() const { return algorithm == &kCublas || algorithm == &kCublaslt; }
+bool ConvKernel::reads_half_bias() const { return algorithm == &kCublaslt && precision == Precision::float16; }
 
 std::span<const ConvKernel> conv_kernels() {
   static const ConvKernel kernels[] = {
@@ -339,6 +373,13 @@ std::span<const ConvKernel> conv_kernels() {
 #undef KONV_CUDA_CONV
   };
   return kernels;
+}
+
+const ConvKernel* find_conv_kernel(std::string_view name) {
+  for (const ConvKernel& kernel : conv_kernels()) {
+    if (name == kernel.name) return &kernel;
+  }
+  return nullptr;
 }
 
 }  // namespace konv::cuda

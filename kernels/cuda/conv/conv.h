@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "kernels/base/conv_shape.h"
@@ -19,6 +20,7 @@ struct ConvProblem {
   std::int64_t kept_groups = -1;  ///< groups of K (32 bytes of channels at one tap) whose weights are not all zero; -1: all
   bool constant_weight = true;
   bool plain_input = false;  ///< the input is, or can be had as, float32 NCHW without another step
+  ActivationKind activation = ActivationKind::none;
 
   std::int64_t in_pitch() const { return pitch_of(shape.in_channels, precision); }
   std::int64_t out_pitch() const { return pitch_of(shape.out_channels, precision); }
@@ -32,19 +34,22 @@ struct ConvProblem {
 /// Groups of K with a weight that is not zero, of weights [out][in][kh][kw] (one convolution group).
 std::int64_t count_kept_groups(const ConvProblem& problem, std::span<const float> weight);
 
-/// A weight as a kernel reads it, with the list of K groups where the kernel takes one.
+/// A weight as a kernel reads it, with the list of K groups where the kernel takes one: the same for every size of image. KGroup::delta is not, and is left 0.
 struct PackedConv {
   std::vector<std::byte> weight;
   std::vector<KGroup> groups;
 };
 
-/// Device pointers of one convolution. Bias is [out_pitch] float32, zeros behind the channels.
+/// The groups for images of this problem's size.
+std::vector<KGroup> groups_in(const ConvProblem& problem, std::vector<KGroup> groups);
+
+/// Device pointers of one convolution. Bias is [out_pitch] float32 (float16 where the kernel reads_half_bias()), zeros behind the channels.
 struct ConvMemory {
   const void* in = nullptr;
   void* out = nullptr;
   const void* weight = nullptr;
   const KGroup* groups = nullptr;
-  const float* bias = nullptr;
+  const void* bias = nullptr;
   const void* residual = nullptr;
   void* workspace = nullptr;
   Activation activation;
@@ -76,9 +81,12 @@ struct ConvKernel {
   double cost(const ConvProblem& p, const Gpu& gpu) const;
   bool reads_plain_input() const;
   bool calls_cublas() const;
+  bool reads_half_bias() const;
 };
 
 /// In order of preference between equals; the direct kernels, which refuse nothing, come last.
 std::span<const ConvKernel> conv_kernels();
+/// By name; null when there is none.
+const ConvKernel* find_conv_kernel(std::string_view name);
 
 }  // namespace konv::cuda

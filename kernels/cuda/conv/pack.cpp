@@ -131,7 +131,7 @@ PackedConv pack_gemm(const ConvProblem& p, std::span<const float> weight) {
     const std::int64_t dy = tap / p.shape.kernel_w * p.shape.dilation_h, dx = tap % p.shape.kernel_w * p.shape.dilation_w;
     for (std::int64_t c = 0; c < p.shape.in_channels; c += lanes) {
       if (all_zero(w, tap, c, lanes)) continue;
-      packed.groups.push_back({.delta = static_cast<std::int32_t>((dy * p.shape.in_w + dx) * p.in_pitch() + c),
+      packed.groups.push_back({.delta = 0,
                                .dy = static_cast<std::int16_t>(dy),
                                .dx = static_cast<std::int16_t>(dx),
                                .channel = static_cast<std::int32_t>(c),
@@ -153,6 +153,13 @@ PackedConv pack_gemm(const ConvProblem& p, std::span<const float> weight) {
   }
   packed.weight = elements.take();
   return packed;
+}
+
+std::vector<KGroup> groups_in(const ConvProblem& p, std::vector<KGroup> groups) {
+  for (KGroup& g : groups) {
+    if (g.channel >= 0) g.delta = static_cast<std::int32_t>((g.dy * p.shape.in_w + g.dx) * p.in_pitch() + g.channel);
+  }
+  return groups;
 }
 
 PackedConv pack_halo(const ConvProblem& p, std::span<const float> weight) {

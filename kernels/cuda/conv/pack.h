@@ -8,7 +8,7 @@ namespace konv::cuda {
 PackedConv pack_direct(const ConvProblem& p, std::span<const float> weight);
 PackedConv pack_depthwise(const ConvProblem& p, std::span<const float> weight);
 PackedConv pack_first(const ConvProblem& p, std::span<const float> weight);
-PackedConv pack_rows(const ConvProblem& p, std::span<const float> weight);  ///< [out_pitch][tap][in_pitch], cuBLAS' too
+PackedConv pack_rows(const ConvProblem& p, std::span<const float> weight);  ///< [out_pitch][tap][in_pitch], cuBLAS' and cuBLASLt's too
 PackedConv pack_gemm(const ConvProblem& p, std::span<const float> weight);
 PackedConv pack_halo(const ConvProblem& p, std::span<const float> weight);
 

@@ -1,4 +1,5 @@
-// cuBLAS, opened when the first plan asks for it: loading takes a part of a second and 150 MB that most networks do not need.
+// Matrix products by cuBLASLt, opened when the first plan asks for one: loading takes a part of a second and of a gigabyte that most networks do not need.
+// It is the interface of cuBLAS that lets an algorithm be settled beforehand and forbids it to split sums.
 #pragma once
 
 #include "kernels/cuda/plugin/error.h"
@@ -6,8 +7,11 @@
 
 namespace konv::cuda {
 
-int blas_open(Stream& stream);
-int blas_multiply(Stream& stream, const konv_cuda_gemm& product);
-void blas_close(Stream& stream);
+int product_open();
+int product_create(Stream& stream, const konv_cuda_product& product, void** made);
+int product_run(void* product);
+int product_destroy(void* product);
+/// Frees what products of the stream worked in.
+void products_end(Stream& stream);
 
 }  // namespace konv::cuda

@@ -31,8 +31,7 @@ class OnDevice {
 struct Stream {
   int device = 0;
   cudaStream_t stream = nullptr;
-  void* blas = nullptr;       ///< cublasHandle_t, once opened
-  void* workspace = nullptr;  ///< of cuBLAS: its own would be allocated during a capture
+  void* workspace = nullptr;  ///< of cuBLASLt, from the first product on
 };
 
 }  // namespace konv::cuda

@@ -88,7 +88,7 @@ int stream_create(int32_t device, void** out) {
 int stream_destroy(void* handle) {
   const std::unique_ptr<Stream> stream(static_cast<Stream*>(handle));
   const OnDevice on(stream->device);
-  blas_close(*stream);
+  products_end(*stream);
   return check(cudaStreamDestroy(stream->stream), "cudaStreamDestroy");
 }
 
@@ -108,8 +108,9 @@ int copy_to_host(void* handle, void* to, const void* from, size_t bytes) {
 }
 
 int launch(void* handle, const konv_cuda_launch* call) { return launch_kernel(stream_of(handle), *call); }
-int gemm_open(void* handle) { return blas_open(stream_of(handle)); }
-int gemm(void* handle, const konv_cuda_gemm* call) { return blas_multiply(stream_of(handle), *call); }
+int product_of_stream(void* handle, const konv_cuda_product* product, void** made) {
+  return product_create(stream_of(handle), *product, made);
+}
 
 int capture_begin(void* handle) {
   const OnDevice on(stream_of(handle).device);
@@ -179,8 +180,10 @@ extern "C" const konv_cuda_table* konv_cuda_get_table(void) {
                                         .copy_to_device = copy_to_device,
                                         .copy_to_host = copy_to_host,
                                         .launch = launch,
-                                        .gemm_open = gemm_open,
-                                        .gemm = gemm,
+                                        .product_open = product_open,
+                                        .product_create = product_of_stream,
+                                        .product_run = product_run,
+                                        .product_destroy = product_destroy,
                                         .capture_begin = capture_begin,
                                         .capture_end = capture_end,
                                         .graph_launch = graph_launch,

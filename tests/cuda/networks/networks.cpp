@@ -1,5 +1,6 @@
 #include "tests/cuda/networks/networks.h"
 
+#include "engine/run/cuda/device_plan.h"
 #include "tests/support/compare.h"
 #include "tests/support/random_graph.h"
 #include "tests/support/reference.h"
@@ -19,8 +20,10 @@ std::map<ValueId, Dims> shapes_of(const Graph& graph, const std::map<std::string
 std::unique_ptr<run::CudaContext> prepare(const Graph& graph, const std::map<ValueId, Dims>& shapes, const plan::CudaTarget& t,
                                           simt::Order order) {
   const run::CudaDevice device = network_device(order);
-  auto executable = std::make_shared<run::CudaExecutable>(std::make_shared<const Graph>(graph), plan::make_for_cuda(graph, shapes, t),
-                                                          t.precision, device);
+  plan::CudaTarget target = t;
+  plan::Plan plan = run::plan_for(graph, shapes, target, device);
+  run::CudaWeights weights(device);
+  auto executable = std::make_shared<run::CudaExecutable>(std::make_shared<const Graph>(graph), std::move(plan), t.precision, weights);
   return std::make_unique<run::CudaContext>(std::move(executable));
 }
 

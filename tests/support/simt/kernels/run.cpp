@@ -21,6 +21,8 @@ constexpr Body kBodies[] = {
 #undef KONV_CUDA
 };
 
+std::int64_t cases[std::size(kBodies)] = {};
+
 template <class T>
 void multiply(const cuda::MatrixProduct& p) {
   const auto *a = static_cast<const T*>(p.a), *b = static_cast<const T*>(p.b);
@@ -30,6 +32,9 @@ void multiply(const cuda::MatrixProduct& p) {
       double sum = 0;
       for (std::int64_t k = 0; k < p.k; ++k)
         sum += static_cast<double>(cuda::to_float(a[i * p.k + k])) * static_cast<double>(cuda::to_float(b[j * p.k + k]));
+      if (p.bias) sum += static_cast<double>(cuda::to_float(static_cast<const T*>(p.bias)[j]));
+      if (p.residual) sum += static_cast<double>(cuda::to_float(static_cast<const T*>(p.residual)[i * p.n + j]));
+      if (p.relu && sum < 0) sum = 0;
       out[i * p.n + j] = cuda::from_float<T>(static_cast<float>(sum));
     }
   }
@@ -43,6 +48,7 @@ Counters run(const cuda::Launch& l, const Options& options) {
     throw Failure(std::string("launch: ") + info.name + " gets " + std::to_string(l.params.size()) + " bytes of parameters; expected " +
                   std::to_string(info.params_bytes));
   const auto body = kBodies[static_cast<int>(l.kernel)];
+  ++cases[static_cast<int>(l.kernel)];
   // As the GPU has it: a copy that is aligned for every type.
   alignas(16) std::byte params[1024];
   if (l.params.size() > sizeof params) throw Failure("launch: parameters exceed 1024 bytes");
@@ -54,6 +60,8 @@ Counters run(const cuda::Launch& l, const Options& options) {
     throw Failure(std::string(info.name) + ": " + failure.what());
   }
 }
+
+std::span<const std::int64_t> cases_of_kernels() { return cases; }
 
 void run(const cuda::MatrixProduct& product) {
   if (product.precision == cuda::Precision::float16) {

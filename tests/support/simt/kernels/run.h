@@ -11,7 +11,10 @@ namespace konv::simt {
 /// Runs one launch. Throws Failure.
 Counters run(const cuda::Launch& launch, const Options& options);
 
-/// The product that cuBLAS would compute, element by element in double.
+/// Launches so far in this process, by kernel of kernels.inc.
+std::span<const std::int64_t> cases_of_kernels();
+
+/// The product that cuBLASLt would compute, element by element in double.
 void run(const cuda::MatrixProduct& product);
 
 /// All of them in order.
