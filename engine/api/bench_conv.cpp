@@ -33,7 +33,10 @@ void judge(Contestant& c, const std::vector<double>& expected, ConvReport& repor
 
 std::vector<ConvReport> bench_convolution(const ConvLayer& layer, const Runtime& runtime, const ConvBenchOptions& options) {
   using Clock = std::chrono::steady_clock;
-  const auto graph = std::make_shared<const Graph>(api::layer_graph(layer, options.seed));
+  Graph network = api::layer_graph(layer, options.seed);
+  api::prune_weights(network, options.sparsity, options.seed);
+  api::prune_rows(network, options.k_sparsity, 1, options.seed);
+  const auto graph = std::make_shared<const Graph>(std::move(network));
   const std::map<ValueId, Dims> shapes = {{graph->inputs()[0], Dims(layer.input.begin(), layer.input.end())}};
   const Machine machine = api::machine_for();
   const Machine& here = api::measured_machine();

@@ -1,7 +1,6 @@
 // One layer on a GPU: predicted anywhere, measured where the GPU is.
 #include <algorithm>
 #include <chrono>
-#include <random>
 
 #include <fmt/format.h>
 
@@ -15,31 +14,10 @@
 namespace konv {
 namespace {
 
-/// The layer with so many of its K groups zero, which its kernels then leave out.
+/// The layer with so many of its K groups pruned, which its kernels then leave out.
 Graph pruned_layer(const ConvLayer& layer, cuda::Precision precision, const GpuBenchOptions& o) {
   Graph graph = api::layer_graph(layer, o.seed);
-  if (o.k_sparsity == 0) return graph;
-  if (!(o.k_sparsity > 0 && o.k_sparsity < 1)) throw Error(fmt::format("--k-sparsity {}: expected a share from 0 up to 1", o.k_sparsity));
-  const ValueId id = *graph.find_value("weight");
-  const Tensor& whole = *graph.constant(id);
-  MutableTensor pruned(DType::float32, whole.dims);
-  const std::int64_t lanes = 32 / cuda::element_bytes(precision), in = whole.dims[1], taps = whole.dims[2] * whole.dims[3],
-                     groups = taps * ((in + lanes - 1) / lanes);
-  std::vector<std::int64_t> order(static_cast<std::size_t>(groups));
-  for (std::int64_t g = 0; g < groups; ++g) order[static_cast<std::size_t>(g)] = g;
-  std::mt19937_64 random(o.seed);
-  for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random() % i]);
-  const auto kept = static_cast<std::int64_t>(static_cast<double>(groups) * (1 - o.k_sparsity) + 0.5);
-  for (std::int64_t n = 0; n < kept; ++n) {
-    const std::int64_t g = order[static_cast<std::size_t>(n)], tap = g % taps, first = g / taps * lanes;
-    for (std::int64_t out = 0; out < whole.dims[0]; ++out) {
-      for (std::int64_t c = first; c < std::min(first + lanes, in); ++c) {
-        const auto at = static_cast<std::size_t>((out * in + c) * taps + tap);
-        pruned.f32()[at] = whole.f32()[at];
-      }
-    }
-  }
-  graph.value(id).constant = pruned;
+  api::prune_rows(graph, o.k_sparsity, 32 / cuda::element_bytes(precision), o.seed);
   return graph;
 }
 

@@ -8,6 +8,8 @@
 
 #include <konv/error.hpp>
 
+#include "engine/graph/weights.h"
+
 namespace konv::api {
 
 Tensor noise(Dims dims, std::uint64_t seed, float scale) {
@@ -41,6 +43,57 @@ Graph layer_graph(const ConvLayer& l, std::uint64_t seed) {
   return graph;
 }
 
+namespace {
+
+/// So many of `count` things, at random, in rising order.
+std::vector<std::int64_t> chosen(std::int64_t count, double share, std::uint64_t seed) {
+  std::vector<std::int64_t> order(static_cast<std::size_t>(count));
+  for (std::int64_t i = 0; i < count; ++i) order[static_cast<std::size_t>(i)] = i;
+  std::mt19937_64 random(seed);
+  for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random() % i]);
+  order.resize(static_cast<std::size_t>(static_cast<double>(count) * share + 0.5));
+  std::sort(order.begin(), order.end());
+  return order;
+}
+
+void expect_share(const char* option, double share) {
+  if (!(share >= 0 && share < 1)) throw Error(fmt::format("{} {}: expected a share from 0 up to 1", option, share));
+}
+
+}  // namespace
+
+void prune_rows(Graph& graph, double k_sparsity, std::int64_t lanes, std::uint64_t seed) {
+  expect_share("--k-sparsity", k_sparsity);
+  if (k_sparsity == 0) return;
+  Value& weight = graph.value(*graph.find_value("weight"));
+  const Tensor whole = *weight.constant;
+  const std::int64_t in = whole.dims[1], taps = whole.dims[2] * whole.dims[3], groups = taps * ((in + lanes - 1) / lanes), k = in * taps;
+  std::vector<std::int32_t> rows;
+  for (const std::int64_t g : chosen(groups, 1 - k_sparsity, seed)) {
+    for (std::int64_t c = g / taps * lanes; c < std::min(g / taps * lanes + lanes, in); ++c)
+      rows.push_back(static_cast<std::int32_t>(c * taps + g % taps));
+  }
+  std::sort(rows.begin(), rows.end());
+  MutableTensor compact(DType::float32, {whole.dims[0], std::ssize(rows)});
+  for (std::int64_t o = 0; o < whole.dims[0]; ++o) {
+    for (std::size_t i = 0; i < rows.size(); ++i)
+      compact.f32()[static_cast<std::size_t>(o) * rows.size() + i] = whole.f32()[static_cast<std::size_t>(o * k + rows[i])];
+  }
+  weight.constant = compact;
+  weight.shape = to_shape(compact.dims);
+  weight.kept_rows = KeptRows{rows, static_cast<std::int32_t>(std::min(lanes, in)), whole.dims};
+}
+
+void prune_weights(Graph& graph, double sparsity, std::uint64_t seed) {
+  expect_share("--sparsity", sparsity);
+  if (sparsity == 0) return;
+  Value& weight = graph.value(*graph.find_value("weight"));
+  MutableTensor sparse(DType::float32, weight.constant->dims);
+  for (const std::int64_t i : chosen(weight.constant->count(), 1 - sparsity, seed))
+    sparse.f32()[static_cast<std::size_t>(i)] = weight.constant->f32()[static_cast<std::size_t>(i)];
+  weight.constant = sparse;
+}
+
 std::size_t conv_step(const plan::Plan& plan) {
   for (std::size_t i = 0; i < plan.steps.size(); ++i) {
     if (std::holds_alternative<plan::ConvStep>(plan.steps[i].work)) return i;
@@ -51,7 +104,8 @@ std::size_t conv_step(const plan::Plan& plan) {
 std::vector<double> exact(ConvShape s, const Graph& graph, const float* in, ThreadPool& pool) {
   s.batch = 1;
   std::vector<double> out(static_cast<std::size_t>(s.out_channels * s.out_pixels()));
-  const float* weight = graph.constant(*graph.find_value("weight"))->f32().data();
+  const Tensor dense = real_weights(graph.value(*graph.find_value("weight")));
+  const float* weight = dense.f32().data();
   const float* bias = graph.constant(*graph.find_value("bias"))->f32().data();
   ConvShape one = s;  // one output channel, of one group
   one.groups = one.out_channels = 1;

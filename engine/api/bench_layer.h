@@ -16,6 +16,12 @@ Tensor noise(Dims dims, std::uint64_t seed, float scale = 1);
 /// The layer as a network of one node, "conv", with bias and ReLU; outputs stay near 1 whatever K is.
 Graph layer_graph(const ConvLayer& layer, std::uint64_t seed);
 
+/// Takes the share `k_sparsity` of the weight's K rows away, `lanes` input channels of one tap at a time. Throws konv::Error unless it is from 0 up to 1.
+void prune_rows(Graph& graph, double k_sparsity, std::int64_t lanes, std::uint64_t seed);
+
+/// Zeroes the share `sparsity` of the weights, wherever they are.
+void prune_weights(Graph& graph, double sparsity, std::uint64_t seed);
+
 /// The step of a plan that is the convolution.
 std::size_t conv_step(const plan::Plan& plan);
 

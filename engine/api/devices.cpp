@@ -22,6 +22,7 @@ std::string devices(bool measure) {
   if (measure) {
     const Machine& here = api::measured_machine();
     cpu["peak_gflops"] = 1e-9 * here.flops;
+    cpu["peak_int8_gops"] = 1e-9 * api::measured_integer_rate();
     cpu["l1_gb_per_s"] = 1e-9 * here.l1_bandwidth;
     cpu["l2_gb_per_s"] = 1e-9 * here.l2_bandwidth;
     cpu["l3_gb_per_s"] = 1e-9 * here.l3_bandwidth;

@@ -27,6 +27,11 @@ const Machine& measured_machine() {
   return machine;
 }
 
+double measured_integer_rate() {
+  static const double rate = konv::measured_integer_rate(machine_for().isa);
+  return rate;
+}
+
 std::vector<Dims> smallest_shapes(const Graph& graph) {
   std::vector<Dims> shapes;
   for (ValueId input : graph.inputs()) {

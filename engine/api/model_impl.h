@@ -28,6 +28,9 @@ Machine machine_for(const std::string& isa = {});
 /// This machine with its peak and bandwidths as measured when first asked for, which takes 0.1 s. For limits and shares, never for choices.
 const Machine& measured_machine();
 
+/// Operations per second of one core on bytes, as its kernels do them.
+double measured_integer_rate();
+
 /// Input shapes with every open size set to 1.
 std::vector<Dims> smallest_shapes(const Graph& graph);
 

@@ -49,15 +49,23 @@ void check_options(const SessionOptions& options, bool on_gpu) {
     throw Error(fmt::format("--max-error {}: expected a relative error, 0 for the default", options.max_error));
 }
 
-/// Multiply-adds that the best known algorithm needs against those of the definition: F(4x4,3x3) has 36 for 144, and its transforms.
+double share_of(std::int64_t part, std::int64_t all) {
+  return part < 0 ? 1 : std::min(1.0, static_cast<double>(part) / static_cast<double>(all));
+}
+
+/// Multiply-adds that the best known algorithm needs against those of the definition: rows that pruning took away need none; F(4x4,3x3) has 36 for 144, and its
+/// transforms.
 double least_share(const plan::Step& step) {
+  if (const auto* integers = std::get_if<plan::IntegerConvStep>(&step.work))
+    return share_of(integers->shape.kept_quads < 0 ? -1 : 4 * integers->shape.kept_quads, integers->shape.conv.k());
   const auto* conv = std::get_if<plan::ConvStep>(&step.work);
   if (!conv) return 1;
   const ConvShape& s = conv->shape;
   const bool winograd =
       s.kernel_h == 3 && s.kernel_w == 3 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 && s.dilation_w == 1 && s.groups == 1;
   const auto in = static_cast<double>(s.in_channels), out = static_cast<double>(s.out_channels);
-  return winograd ? std::min(1.0, (36 * in + 116 + 156 * in / out) / (144 * in)) : 1;
+  const double pruned = std::min(share_of(s.kept_rows, s.k()), share_of(s.nonzeros, s.weight_count()));
+  return winograd ? std::min(pruned, (36 * in + 116 + 156 * in / out) / (144 * in)) : pruned;
 }
 
 /// The least time a step can take here: its multiply-adds at the peak, its bytes from the nearest memory that holds them.
@@ -65,8 +73,9 @@ double limit_seconds(const plan::Step& step, std::int64_t bytes, const Machine& 
   const double bandwidth = bytes <= here.l2_bytes * threads ? here.l2_bandwidth * threads
                            : bytes <= here.l3_bytes         ? here.l3_bandwidth * threads
                                                             : here.dram_bandwidth;
-  return std::max(2.0 * static_cast<double>(step.macs) * least_share(step) / (here.flops * threads),
-                  static_cast<double>(bytes) / bandwidth);
+  const auto* integers = std::get_if<plan::IntegerConvStep>(&step.work);
+  const double rate = integers && integers->shape.in == DType::uint8 ? api::measured_integer_rate() : here.flops;
+  return std::max(2.0 * static_cast<double>(step.macs) * least_share(step) / (rate * threads), static_cast<double>(bytes) / bandwidth);
 }
 
 /// The sizes of a value of the whole batch, from those of a slice's.

@@ -11,7 +11,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Activation, kind, alpha, beta)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Halo, top, left, bottom, right)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Layout, format, block, dtype, padded_channels, halo, fill)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ConvShape, batch, in_channels, in_h, in_w, out_channels, kernel_h, kernel_w, stride_h, stride_w,
-                                   dilation_h, dilation_w, pad_top, pad_left, pad_bottom, pad_right, groups)
+                                   dilation_h, dilation_w, pad_top, pad_left, pad_bottom, pad_right, groups, kept_rows, nonzeros)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ConvTransposeShape, batch, in_channels, in_h, in_w, out_channels, out_h, out_w, kernel_h, kernel_w,
                                    stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left, groups)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(GemmShape, batch, m, n, k, has_c, unit_stride_a, unit_stride_b, unit_stride_out)

@@ -102,7 +102,9 @@ void expect_constant_bias(const Builder& b, const Node& node, ValueId bias) {
 }
 
 Choice<IntegerConvKernel> choose_conv(Builder& b, const Node& node, const IntegerConvShape& shape, bool plain_only) {
+  const auto asked_for = b.options.asked_for.find(node.name);
   const auto reject = [&](const IntegerConvKernel& kernel) -> const char* {
+    if (asked_for != b.options.asked_for.end() && asked_for->second != kernel.name) return "another was asked for";
     return plain_only && (kernel.code->in_block > 1 || kernel.code->out_block > 1) ? "the image has one dimension" : nullptr;
   };
   const auto reorders = [&](const IntegerConvKernel& kernel) {
@@ -228,10 +230,9 @@ void lower_requantize(Builder& b, NodeId id, const Node& node) {
     work.divisor = out.scale;
   }
   Need from = dims.size() == 4 ? b.lies(input, false) : Need{.dense = true}, to = from;
-  if (dims.size() == 4 && out.dtype == DType::uint8)
+  if (dims.size() == 4 && out.dtype != DType::float32)
     to = blocks_of(work.shape.in == DType::float32 && dims[1] <= kFirstBlock ? kFirstBlock : kIntegerBlock);
   if (dims.size() == 4 && out.dtype == DType::float32 && from.block != lanes(b.machine.isa)) to = {};
-  if (dims.size() == 4 && out.dtype == DType::int16) to = {};
   if (dims.size() == 4 && from.block > 1 && to.block > 1 && from.block != to.block) from = {};
   work.shape.in_block = from.block;
   work.shape.out_block = to.block;

@@ -1,6 +1,9 @@
 // Convolution, transposed convolution and pooling: window operators over one or two spatial dimensions.
 #include "engine/plan/lower.h"
 
+#include "engine/graph/weights.h"
+#include "kernels/cpu/conv/rows.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -88,6 +91,17 @@ std::vector<int> read_all(Builder& b, const Node& node) {
   return inputs;
 }
 
+/// Which of a constant weight's numbers kernels may leave out: rows that pruning took away, or most of a 1x1 kernel's.
+void count_weights(const Builder& b, ValueId id, ConvShape& shape) {
+  const konv::Value& weight = b.graph.value(id);
+  if (!weight.constant || shape.groups > 1) return;
+  const bool pointwise = shape.kernel_h == 1 && shape.kernel_w == 1;
+  if (!weight.kept_rows && !(pointwise && weight.dtype == DType::float32)) return;
+  const Tensor dense = real_weights(weight);
+  if (weight.kept_rows) shape.kept_rows = count_rows(shape, dense.f32().data());
+  if (pointwise) shape.nonzeros = count_nonzeros(shape, dense.f32().data());
+}
+
 Shape spatial(const Dims& dims) { return to_shape(Dims(dims.begin() + 2, dims.end())); }
 
 }  // namespace
@@ -136,6 +150,7 @@ void lower(Builder& b, NodeId id, const Node& node, const Conv& op) {
   }
   expect_float32(b, node, node.input(Conv::kInput));
   ConvStep work{conv_shape(b, node, op), op.activation};
+  count_weights(b, node.input(Conv::kWeight), work.shape);
 
   const bool flat = b.dims(node.output()).size() == 3;
   const bool constant_weight = b.graph.constant(node.input(Conv::kWeight)) != nullptr;

@@ -14,6 +14,11 @@ namespace {
 
 using Kernels = std::map<std::string, std::string>;
 
+/// Convolutions of real numbers and of integers: what is tuned.
+bool is_convolution(const plan::Work& work) {
+  return std::holds_alternative<plan::ConvStep>(work) || std::holds_alternative<plan::IntegerConvStep>(work);
+}
+
 /// One plan of the network, ready to run on noise.
 struct Variant {
   std::unique_ptr<Context> context;
@@ -47,7 +52,7 @@ std::map<std::string, double> by_convolution(const plan::Plan& plan, const std::
       const std::vector<int>& inputs = plan.steps[j].inputs;
       if (std::find(inputs.begin(), inputs.end(), plan.steps[i].output) != inputs.end()) owner = &plan.steps[j];
     }
-    if (std::holds_alternative<plan::ConvStep>(owner->work)) seconds[owner->name] += steps[i];
+    if (is_convolution(owner->work)) seconds[owner->name] += steps[i];
   }
   return seconds;
 }
@@ -73,7 +78,7 @@ double median(std::vector<double> values) {
 Kernels kernels_of(const plan::Plan& plan) {
   Kernels kernels;
   for (const plan::Step& step : plan.steps) {
-    if (std::holds_alternative<plan::ConvStep>(step.work)) kernels[step.name] = step.kernel;
+    if (is_convolution(step.work)) kernels[step.name] = step.kernel;
   }
   return kernels;
 }
@@ -100,7 +105,7 @@ Tuned tune(const std::shared_ptr<const Graph>& graph, const std::map<ValueId, Di
   std::map<std::string, std::vector<std::string>> tries;
   std::size_t most = 1;
   for (const plan::Step& step : variants[0].plan().steps) {
-    if (!std::holds_alternative<plan::ConvStep>(step.work)) continue;
+    if (!is_convolution(step.work)) continue;
     std::vector<plan::Candidate> others = step.candidates;
     std::erase_if(others, [&](const plan::Candidate& c) { return !c.refused.empty() || c.cost > tune.within * step.cost; });
     std::stable_sort(others.begin(), others.end(), [](const plan::Candidate& a, const plan::Candidate& b) { return a.cost < b.cost; });

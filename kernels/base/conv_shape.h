@@ -13,6 +13,8 @@ struct ConvShape {
   std::int64_t dilation_h = 1, dilation_w = 1;
   std::int64_t pad_top = 0, pad_left = 0, pad_bottom = 0, pad_right = 0;
   std::int64_t groups = 1;
+  std::int64_t kept_rows = -1;  ///< of k(): rows that some output channel reads, where pruning may have left few; -1: not counted
+  std::int64_t nonzeros = -1;   ///< weights other than 0, where most are 0; -1: not counted
 
   std::int64_t out_h() const { return (in_h + pad_top + pad_bottom - (dilation_h * (kernel_h - 1) + 1)) / stride_h + 1; }
   std::int64_t out_w() const { return (in_w + pad_left + pad_right - (dilation_w * (kernel_w - 1) + 1)) / stride_w + 1; }

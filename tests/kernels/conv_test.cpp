@@ -1,5 +1,6 @@
 #include "kernels/cpu/conv/conv.h"
 
+#include "kernels/cpu/conv/rows.h"
 #include "tests/kernels/harness.h"
 #include "tests/kernels/laid_out.h"
 
@@ -19,11 +20,27 @@ std::vector<float> magnitudes(std::vector<float> v) {
   return v;
 }
 
+/// Zeroes K rows of the weight where the shape counts those that are kept, single weights where it counts those; both counts are then the weight's.
+void prune(Problem& p, Rng& rng) {
+  ConvShape& s = p.shape;
+  const std::int64_t k = s.k();
+  for (std::int64_t row = 0; s.kept_rows >= 0 && row < k; ++row) {
+    if (rng.chance(0.5)) continue;
+    for (std::int64_t o = 0; o < s.out_channels; ++o) p.weight[static_cast<std::size_t>(o * k + row)] = 0;
+  }
+  for (float& w : p.weight) {
+    if (s.nonzeros >= 0 && rng.chance(0.8)) w = 0;
+  }
+  if (s.kept_rows >= 0) s.kept_rows = count_rows(s, p.weight.data());
+  if (s.nonzeros >= 0) s.nonzeros = std::count_if(p.weight.begin(), p.weight.end(), [](float w) { return w != 0; });
+}
+
 Problem random_problem(const ConvShape& s, Rng& rng) {
   Problem p{s, random_activation(rng), {}, {}, {}, {}, {}, {}};
   const std::int64_t outputs = s.batch * s.out_channels * s.out_pixels();
   p.in = rng.reals(s.batch * s.in_channels * s.in_h * s.in_w);
   p.weight = rng.reals(s.weight_count());
+  prune(p, rng);
   if (rng.chance(0.6)) p.bias = rng.reals(s.out_channels);
   if (rng.chance(0.4)) p.residual = rng.reals(outputs);
   p.expected.resize(static_cast<std::size_t>(outputs));
@@ -116,6 +133,15 @@ std::vector<float> run_alone(ConvKernel kernel, const Problem& p, std::uint64_t 
 /// The shape, or for a kernel that is choosy about windows, a convolution like it that it takes.
 ConvShape shape_for(const ConvKernel& kernel, ConvShape s) {
   const bool winograd = named(kernel, "winograd"), fft = named(kernel, "fft");
+  if (named(kernel, "kept")) {
+    s.groups = 1;
+    s.kept_rows = s.k();
+  }
+  if (named(kernel, "sparse")) {
+    s.groups = s.kernel_h = s.kernel_w = s.stride_h = s.stride_w = 1;
+    s.pad_top = s.pad_left = s.pad_bottom = s.pad_right = 0;
+    s.nonzeros = s.weight_count();
+  }
   if (!winograd && !fft) return s;
   s.kernel_h = winograd ? 3 : 1 + (s.kernel_h * 5 + s.in_w) % 13;
   s.kernel_w = winograd ? 3 : 1 + (s.kernel_w * 3 + s.in_h) % 13;
@@ -205,10 +231,10 @@ TEST_CASE("convolution: the images and the pixels may lie in any order") {
   });
 }
 
-std::string cheapest(const ConvShape& shape, Isa isa) {
+std::string cheapest(const ConvShape& shape, Isa isa, bool any_layout = false) {
   const ConvKernel* best = nullptr;
   for (const ConvKernel& kernel : conv_kernels()) {
-    if (kernel.isa > isa || !plain(kernel) || kernel.refuse(shape)) continue;
+    if (kernel.isa > isa || !(plain(kernel) || any_layout) || kernel.refuse(shape)) continue;
     if (!best || kernel.cost(shape, Machine::typical(isa)) < best->cost(shape, Machine::typical(isa))) best = &kernel;
   }
   return best->name;
@@ -223,6 +249,18 @@ TEST_CASE("convolution: the costs rank the plain kernels sensibly, for any CPU o
     CHECK(cheapest(square(1, 1, 28, 8, 5, 1), isa) == "conv_direct_f32" + suffix);
     CHECK(cheapest(square(1, 512, 2, 512, 3, 1), isa) == "conv_im2col_f32" + suffix);
   }
+}
+
+TEST_CASE("pruned layers run in the kernels that leave rows out where that is cheaper, and dense elsewhere") {
+  ConvShape strided = square(1, 64, 28, 64, 3, 2), half = square(1, 64, 28, 64, 3, 1), tenth = half,
+            pointwise = square(1, 256, 28, 256, 1, 1);
+  strided.kept_rows = half.kept_rows = half.k() / 2;
+  tenth.kept_rows = tenth.k() / 10;
+  pointwise.nonzeros = pointwise.weight_count() / 10;
+  CHECK(cheapest(strided, Isa::avx512, true) == "conv_kept_f32_avx512");
+  CHECK(cheapest(half, Isa::avx512, true) == "conv_winograd4_f32_avx512");
+  CHECK(cheapest(tenth, Isa::avx512, true) == "conv_kept_f32_avx512");
+  CHECK(cheapest(pointwise, Isa::avx512, true) == "conv_sparse_f32_avx512");
 }
 
 TEST_CASE("convolution: more than 100 us of work is cut into at least 4 chunks") {

@@ -1,11 +1,14 @@
 // Quantized graphs through plan and run against the integer oracle: the same bits on every instruction set, thread count and batch size.
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <cstring>
+#include <konv/error.hpp>
 
 #include "engine/base/thread_pool.h"
 #include "engine/run/context.h"
 #include "engine/run/network.h"
+#include "engine/run/tune.h"
 #include "kernels/base/isa.h"
 #include "tests/support/integer_reference.h"
 #include "tests/support/random_graph.h"
@@ -50,11 +53,9 @@ bool same_bits(const Tensor& a, const Tensor& b) {
 }
 
 /// Every instruction set, alone and on two threads. Returns the kernels of the last.
-std::vector<std::string> check_bits(const Graph& source, unsigned seed, std::int64_t batch = 2) {
+std::vector<std::string> check_bits(const Graph& source, const std::map<std::string, Tensor>& inputs) {
   Graph graph = source;
   verify(graph);
-  Rng rng(seed);
-  const std::map<std::string, Tensor> inputs = random_inputs(rng, graph, batch);
   const std::vector<Tensor> expected = run_integer_reference(graph, inputs);
   ThreadPool pool(2);
   std::vector<std::string> kernels;
@@ -72,6 +73,11 @@ std::vector<std::string> check_bits(const Graph& source, unsigned seed, std::int
     }
   }
   return kernels;
+}
+
+std::vector<std::string> check_bits(const Graph& graph, unsigned seed, std::int64_t batch = 2) {
+  Rng rng(seed);
+  return check_bits(graph, random_inputs(rng, graph, batch));
 }
 
 void quantize(Graph& graph, ValueId id, DType type, float scale, std::int32_t zero) {
@@ -149,6 +155,9 @@ TEST_CASE("integer networks give the oracle's bits") {
     const ValueId pooled =
         graph.add("pool", Pool{.kind = PoolKind::max, .kernel = {3, 3}, .window = {.strides = {2, 2}, .pads = {1, 1, 1, 1}}}, {d});
     quantize(graph, pooled, DType::uint4, 3.0f, 5);
+    const ValueId largest =
+        graph.add("largest", Pool{.kind = PoolKind::max, .kernel = {3, 3}, .window = {.strides = {2, 2}, .pads = {1, 1, 1, 1}}}, {b});
+    quantize(graph, largest, DType::uint8, 0.2f, 120);  // the input's own scale
     const ValueId average =
         graph.add("average", Pool{.kind = PoolKind::average, .kernel = {3, 3}, .window = {.strides = {2, 2}, .pads = {1, 1, 1, 1}}}, {c});
     quantize(graph, average, DType::uint8, 0.25f, 3);
@@ -164,6 +173,7 @@ TEST_CASE("integer networks give the oracle's bits") {
     const ValueId fc = graph.add("fc", Gemm{.transpose_b = true}, {mean, w, graph.add_constant("fc.bias", make_f32({10}, rng.reals(10)))});
     graph.add_output(fc);
     graph.add_output(pooled);
+    graph.add_output(largest);
     graph.add_output(sum);
     graph.add_output(graph.add("real", Identity{}, {f}));
     const std::vector<std::string> kernels = check_bits(graph, 11);
@@ -288,6 +298,98 @@ TEST_CASE("pruned rows are walked around, bit for bit") {
   }
 }
 
+/// A convolution weight of one number, or of that and its opposite in turns.
+ValueId extreme_weight(Graph& graph, const std::string& name, Dims dims, DType type, int value, bool alternates) {
+  MutableTensor tensor(type, dims);
+  for (std::int64_t i = 0; i < element_count(dims); ++i) {
+    const int w = alternates && i % 2 ? -value - 1 : value;
+    if (type == DType::int16) {
+      tensor.as<std::int16_t>()[static_cast<std::size_t>(i)] = static_cast<std::int16_t>(w);
+    } else {
+      tensor.as<std::int8_t>()[static_cast<std::size_t>(i)] = static_cast<std::int8_t>(w);
+    }
+  }
+  const ValueId id = graph.add_constant(name, tensor);
+  graph.value(id).quantization = Quantization{{1.0f}, {0}, 0};
+  return id;
+}
+
+TEST_CASE("the largest sums there can be do not overflow") {
+  // Every input at either end of its range, every weight at either end, as many of both as kernels take (u8: sums of 2^31 / 2 with the zero point's share).
+  const DType types[][2] = {{DType::uint8, DType::int8}, {DType::int16, DType::int16}, {DType::int16, DType::int8}};
+  for (const auto& [input, weights] : types) {
+    const std::int64_t channels = input == DType::uint8 ? 3648 : 600, most_weight = weights == DType::int16 ? 32767 : 127;
+    const std::int32_t least = input == DType::uint8 ? 0 : -32768, most = input == DType::uint8 ? 255 : 32767;
+    for (const std::int32_t zero : {least, most}) {
+      for (const bool alternates : {false, true}) {
+        CAPTURE(zero);
+        CAPTURE(alternates);
+        Graph graph;
+        const ValueId x = graph.add_input("x", DType::float32, {1, channels, 3, 3});
+        const ValueId q = to_integers(graph, "q", x, input, 1.0f, zero);
+        for (const std::int64_t weight : {most_weight, -most_weight - 1}) {
+          const std::string label = std::to_string(weight);
+          const ValueId w = extreme_weight(graph, "w" + label, {17, channels, 3, 3}, weights, static_cast<int>(weight), alternates);
+          graph.add_output(graph.add("y" + label, Conv{}, {q, w}));
+        }
+        for (const float real : {-1e6f, 1e6f}) {
+          const std::vector<float> all(static_cast<std::size_t>(channels * 9), real);
+          const std::vector<std::string> kernels = check_bits(graph, {{"x", make_f32({1, channels, 3, 3}, all)}});
+          CHECK(std::none_of(kernels.begin(), kernels.end(), [](const std::string& k) { return k.find("conv_integer_reference") == 0; }));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("integer convolutions run in the kernel that was asked for, and the tuner tries them all") {
+  Rng rng(31);
+  auto graph = std::make_shared<Graph>();
+  const ValueId x = graph->add_input("x", DType::float32, {1, 16, 9, 9});
+  const ValueId q = to_integers(*graph, "q", x, DType::uint8, 0.01f, 100);
+  const ValueId kept = keep_rows(*graph, integer_weight(*graph, rng, "w", {16, 16, 3, 3}, DType::int8), {0, 9, 18, 27}, 4);
+  graph->add_output(graph->add("y", Conv{}, {q, kept}));
+  verify(*graph);
+  const std::map<ValueId, Dims> shapes = {{x, {1, 16, 9, 9}}};
+  const Machine machine = Machine::typical(Isa::portable);
+  const auto kernel_of = [&](const std::map<std::string, std::string>& asked) {
+    const plan::Plan plan = plan::make(*graph, shapes, machine, {.asked_for = asked});
+    for (const plan::Step& step : plan.steps) {
+      if (step.name == "y") return step.kernel;
+    }
+    return std::string();
+  };
+  CHECK(kernel_of({}) == "conv_kept_u8_portable");
+  for (const char* kernel : {"conv_blocked_u8_portable", "conv_integer_reference"}) CHECK(kernel_of({{"y", kernel}}) == kernel);
+  CHECK_THROWS_AS(kernel_of({{"y", "conv_depthwise_u8_portable"}}), Error);
+  const run::Tuned tuned = run::tune(graph, shapes, machine, {}, nullptr, {.within = 1e9, .rounds = 2});
+  REQUIRE(tuned.kernels.count("y") == 1);
+  CHECK(kernel_of(tuned.kernels) == tuned.kernels.at("y"));
+  CHECK(tuned.seconds > 0);
+}
+
+TEST_CASE("volumes with pruned weights are convolved with all rows") {
+  Rng rng(21);
+  Graph graph, dense;
+  const ValueId x = graph.add_input("x", DType::float32, {1, 2, 3, 4, 4}), y = dense.add_input("x", DType::float32, {1, 2, 3, 4, 4});
+  const std::vector<float> few = rng.reals(3 * 4);
+  const std::vector<std::int32_t> rows = {1, 9, 20, 53};
+  std::vector<float> all(3 * 54);
+  for (std::size_t o = 0; o < 3; ++o) {
+    for (std::size_t r = 0; r < 4; ++r) all[o * 54 + static_cast<std::size_t>(rows[r])] = few[o * 4 + r];
+  }
+  const ValueId kept = graph.add_constant("kept", make_f32({3, 4}, few));
+  graph.value(kept).kept_rows = KeptRows{rows, 1, {3, 2, 3, 3, 3}};
+  graph.add_output(graph.add("conv", Conv{}, {x, kept}));
+  dense.add_output(dense.add("conv", Conv{}, {y, dense.add_constant("w", make_f32({3, 2, 3, 3, 3}, all))}));
+  verify(graph);
+  verify(dense);
+  const Tensor in = random_tensor(rng, {1, 2, 3, 4, 4});
+  std::vector<std::string> kernels;
+  CHECK(same_bits(run_on(graph, {{"x", in}}, choose_isa().isa, nullptr, kernels)[0],
+                  run_on(dense, {{"x", in}}, choose_isa().isa, nullptr, kernels)[0]));
+}
+
 TEST_CASE("mirrored grids of two bits give the oracle's bits") {
   Rng rng(9);
   Graph graph;
@@ -344,7 +446,10 @@ TEST_CASE("quantized and pruned weights run in float kernels") {
   }
   verify(plain);
   const std::vector<Tensor> expected = run_on(plain, inputs, choose_isa().isa, nullptr, kernels);
-  for (std::size_t i = 0; i < 2; ++i) CHECK(same_bits(outputs[i], expected[i]));
+  CHECK(same_bits(outputs[0], expected[0]));
+  REQUIRE(outputs[1].count() == expected[1].count());  // the pruned one leaves rows out, the other may be Winograd's
+  for (std::size_t i = 0; i < static_cast<std::size_t>(expected[1].count()); ++i)
+    CHECK(std::fabs(outputs[1].f32()[i] - expected[1].f32()[i]) <= 1e-4f);
 }
 
 TEST_CASE("what has no integer kernel is refused by name") {

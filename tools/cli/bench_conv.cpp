@@ -14,7 +14,7 @@ struct BenchConvCommand {
   std::string input, filter, stride = "1", pad = "0", dilation = "1", dtype = "float32", algorithm = "all";
   std::int64_t groups = 1;
   int threads = 0;
-  double seconds = 1, k_sparsity = 0;
+  double seconds = 1, k_sparsity = 0, sparsity = 0;
   std::string device = "cpu";
   bool predict = false;
   Output output;
@@ -107,7 +107,7 @@ void predict(const BenchConvCommand& c, const ConvLayer& layer, const GpuBenchOp
 void run(const BenchConvCommand& c) {
   const bool gpu = c.device != "cpu";
   if (c.predict && !gpu) throw Error("--predict: is for GPUs; expected --device cuda or a described one such as cuda:h200");
-  if (!gpu && c.k_sparsity != 0) throw Error("--k-sparsity: is for GPUs here; expected --device cuda or a described one such as cuda:h200");
+  if (gpu && c.sparsity != 0) throw Error("--sparsity: has no kernel on a GPU; expected --k-sparsity, or --device cpu");
   if (gpu && c.predict) {
     const GpuBenchOptions options{c.device, c.dtype, c.algorithm == "all" ? "" : c.algorithm, c.k_sparsity};
     return predict(c, layer_of(c), options);
@@ -116,8 +116,10 @@ void run(const BenchConvCommand& c) {
   if (c.threads < 0) throw Error(fmt::format("--threads {}: expected 0 (all cores) or more", c.threads));
   const ConvLayer layer = layer_of(c);
   const std::string algorithm = c.algorithm == "all" ? "" : c.algorithm;
-  const auto reports = gpu ? bench_convolution_on_gpu(layer, {c.device, c.dtype, algorithm, c.k_sparsity, c.seconds})
-                           : bench_convolution(layer, Runtime(c.threads), {.algorithm = algorithm, .seconds = c.seconds});
+  const auto reports =
+      gpu ? bench_convolution_on_gpu(layer, {c.device, c.dtype, algorithm, c.k_sparsity, c.seconds})
+          : bench_convolution(layer, Runtime(c.threads),
+                              {.algorithm = algorithm, .seconds = c.seconds, .k_sparsity = c.k_sparsity, .sparsity = c.sparsity});
   if (c.output.json) {
     Json all = Json::array();
     for (const ConvReport& r : reports) all.push_back(to_json(r));
@@ -156,8 +158,9 @@ void add_bench_conv(CLI::App& program) {
       ->capture_default_str();
   app->add_flag("--predict", c->predict, "On a GPU: what the cost model says, without running");
   app->add_option("--k-sparsity", c->k_sparsity,
-                  "On a GPU: share of the weight's rows that are pruned, 32 bytes of channels per tap at a time")
+                  "Share of the weight's K rows (input channel, tap) that are pruned; on a GPU 32 bytes of channels per tap at a time")
       ->capture_default_str();
+  app->add_option("--sparsity", c->sparsity, "Share of the weights that are zero, wherever they are")->capture_default_str();
   app->add_option("--algorithm", c->algorithm, "all, or the name of one")->capture_default_str();
   app->add_option("--seconds", c->seconds, "Time for all algorithms together")->check(CLI::PositiveNumber)->capture_default_str();
   app->add_option("--threads", c->threads, "Threads; 0 = all cores")->check(CLI::NonNegativeNumber)->capture_default_str();

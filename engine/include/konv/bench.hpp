@@ -39,6 +39,8 @@ struct ConvReport {
 struct ConvBenchOptions {
   std::string algorithm;  ///< empty: all of them
   double seconds = 1;     ///< for all algorithms together; they take turns
+  double k_sparsity = 0;  ///< share of the weight's K rows (one input channel of one tap) that are pruned
+  double sparsity = 0;    ///< share of the weights that are zero, wherever they are
   std::uint64_t seed = 1;
 };
 

@@ -104,6 +104,32 @@ double cost_fft16(const ConvShape& s, const Machine& m) {
          stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
 
+double cost_kept(const ConvShape& s, const Machine& m) {
+  const double share = static_cast<double>(s.kept_rows) / static_cast<double>(s.k());
+  const double efficiency =
+      0.85 * filled(s.out_channels, m) * loop_share(static_cast<double>(s.out_w()), 1) * loop_share(static_cast<double>(s.kept_rows), 12);
+  return share * (flops(s) / (m.flops * efficiency) + stream_seconds(weight_bytes(s), m)) + stream_seconds(in_bytes(s), m) +
+         stream_seconds(out_bytes(s), m) + kCallSeconds;
+}
+
+double cost_im2col_kept(const ConvShape& s, const Machine& m) {
+  const double columns = 4.0 * static_cast<double>(s.batch * s.kept_rows * s.out_pixels());
+  const double gather = columns * (s.stride_w == 1 ? 2.0 : 6.0) / m.l2_bandwidth;
+  const double efficiency = 0.75 * loop_share(static_cast<double>(s.out_channels), 6) * loop_share(static_cast<double>(s.kept_rows), 12) *
+                            loop_share(static_cast<double>(s.batch * s.out_pixels()), 24);
+  const double share = static_cast<double>(s.kept_rows) / static_cast<double>(s.k());
+  return share * (flops(s) / (m.flops * efficiency) + stream_seconds(weight_bytes(s), m)) + gather + stream_seconds(in_bytes(s), m) +
+         stream_seconds(out_bytes(s), m) + kCallSeconds;
+}
+
+double cost_sparse(const ConvShape& s, const Machine& m) {
+  // A multiply-add loads its pixels from L2. Gathering a tile and writing its outputs touch another page for every channel: some four and eight times what
+  // reading in order takes, as measured.
+  const auto multiply_adds = static_cast<double>(s.nonzeros * s.batch * s.out_pixels());
+  return 2 * multiply_adds / (0.35 * m.flops * filled(s.out_pixels(), m)) + (4 * in_bytes(s) + 8 * out_bytes(s)) / m.l3_bandwidth +
+         stream_seconds(8.0 * static_cast<double>(s.nonzeros), m) + kCallSeconds;
+}
+
 double cost_last_resort(const ConvShape& s, const Machine&) { return kNaiveSeconds * static_cast<double>(s.macs()) + kCallSeconds; }
 
 }  // namespace konv

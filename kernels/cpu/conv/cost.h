@@ -16,6 +16,9 @@ double cost_winograd(const ConvShape& s, const Machine& m);
 double cost_fft16(const ConvShape& s, const Machine& m);
 double cost_depthwise_blocked(const ConvShape& s, const Machine& m);
 double cost_direct(const ConvShape& s, const Machine& m);
+double cost_kept(const ConvShape& s, const Machine& m);
+double cost_im2col_kept(const ConvShape& s, const Machine& m);
+double cost_sparse(const ConvShape& s, const Machine& m);
 double cost_last_resort(const ConvShape& s, const Machine& m);
 
 }  // namespace konv

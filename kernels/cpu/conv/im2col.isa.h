@@ -1,7 +1,9 @@
 // Convolution as matrix products: weights [Cout/groups][K] times a column per output pixel, K = Cin/groups x KH x KW.
 // Columns are gathered straight into the panels that the product reads; a 1x1 kernel's are the pixels as they lie.
+// With pruned rows, only those that some output channel reads are gathered, tap by tap, and the product is as much shorter.
 #include "kernels/cpu/conv/conv.h"
 #include "kernels/cpu/conv/gemm_tiles.h"
+#include "kernels/cpu/conv/rows.h"
 #include "kernels/cpu/epilogue.h"
 #include "kernels/cpu/gemm/packed.h"
 
@@ -9,6 +11,7 @@ namespace konv {
 
 extern const ConvCode KONV_ISA_CODE(conv_im2col_f32);
 extern const ConvCode KONV_ISA_CODE(conv_pointwise_f32);
+extern const ConvCode KONV_ISA_CODE(conv_im2col_kept_f32);
 
 namespace KONV_ISA {
 namespace {
@@ -58,6 +61,36 @@ void zero_run(const Panels& to, std::int64_t k, std::int64_t column, std::int64_
     for (std::int64_t i = 0; i < part; ++i) p[i] = 0;
     column += part;
     count -= part;
+  }
+}
+
+/// The rows that pruning has left, by taps: those of tap t are channels [tap_begin[t]] to [tap_begin[t + 1]] of the list.
+struct KeptTaps {
+  const std::int32_t* tap_begin;
+  const std::int32_t* channel;
+};
+
+void gather_kept(const ConvArgs& args, const KeptTaps& kept, const GemmTile& tile, const Panels& to) {
+  const ConvShape& s = args.shape;
+  const TensorView& in = args.in;
+  const std::int64_t columns = tile.images.size() * tile.pixels.size();
+  for (std::int64_t k = 0; k < to.k_count; ++k) zero_run(to, k, columns, padded(columns) - columns);
+  for (std::int64_t n = tile.images.begin; n < tile.images.end; ++n) {
+    const float* image = in.f32() + n * in.strides[0];
+    const std::int64_t column = (n - tile.images.begin) * tile.pixels.size();
+    for (std::int64_t tap = 0; tap < s.kernel_h * s.kernel_w; ++tap) {
+      const std::int64_t begin = kept.tap_begin[tap], end = kept.tap_begin[tap + 1];
+      for_tap_runs(
+          s, tap / s.kernel_w, tap % s.kernel_w, tile.pixels,
+          [&](std::int64_t at, std::int64_t y, std::int64_t x, std::int64_t count) {
+            const float* from = image + y * in.strides[2] + x * in.strides[3];
+            for (std::int64_t k = begin; k < end; ++k)
+              copy_run(to, k, column + at, from + kept.channel[k] * in.strides[1], s.stride_w * in.strides[3], count);
+          },
+          [&](std::int64_t at, std::int64_t count) {
+            for (std::int64_t k = begin; k < end; ++k) zero_run(to, k, column + at, count);
+          });
+    }
   }
 }
 
@@ -128,20 +161,26 @@ std::size_t workspace(const ConvShape& s) {
   return static_cast<std::size_t>((s.k() + t.rows) * padded(t.columns())) * sizeof(float);
 }
 
-void run(const ConvArgs& args, std::int64_t chunk, void* workspace) {
-  const ConvShape& s = args.shape;
-  const GemmTile tile = gemm_tile(s, tiles(s), chunk);
-  const std::int64_t columns = tile.images.size() * tile.pixels.size(), ldc = padded(columns), m = s.group_out();
-  const Panels panels{static_cast<float*>(workspace), s.k()};
-  float* sums = panels.data + s.k() * ldc;
-  gather(args, tile, panels);
-  multiply_packed(static_cast<const float*>(args.weight) + tile.group * m * s.k(), m, tile.rows, panels.data, columns, s.k(), sums, ldc);
+/// The product of the gathered columns and `weight`, the packed rows of the tile's group.
+void multiply(const ConvArgs& args, const GemmTile& tile, const float* weight, const Panels& panels) {
+  const std::int64_t columns = tile.images.size() * tile.pixels.size(), ldc = padded(columns), m = args.shape.group_out();
+  float* sums = panels.data + panels.k_count * ldc;
+  multiply_packed(weight, m, tile.rows, panels.data, columns, panels.k_count, sums, ldc);
+  for (std::int64_t i = 0; panels.k_count == 0 && i < tile.rows.size() * ldc; ++i) sums[i] = 0;  // all rows pruned
   for (std::int64_t i = tile.rows.begin; i < tile.rows.end; ++i) {
     const float* row = sums + (i - tile.rows.begin) * ldc;
     for (std::int64_t n = tile.images.begin; n < tile.images.end; ++n, row += tile.pixels.size()) {
       finish(args, n, tile.group * m + i, tile.pixels, row);
     }
   }
+}
+
+void run(const ConvArgs& args, std::int64_t chunk, void* workspace) {
+  const ConvShape& s = args.shape;
+  const GemmTile tile = gemm_tile(s, tiles(s), chunk);
+  const Panels panels{static_cast<float*>(workspace), s.k()};
+  gather(args, tile, panels);
+  multiply(args, tile, static_cast<const float*>(args.weight) + tile.group * s.group_out() * s.k(), panels);
 }
 
 std::size_t packed_bytes(const ConvShape& s) { return static_cast<std::size_t>(s.weight_count()) * sizeof(float); }
@@ -153,11 +192,51 @@ void pack(const ConvShape& s, const float* weight, void* packed) {
   }
 }
 
+/// Ahead of the weights: KeptTaps.
+std::int64_t taps_bytes(const ConvShape& s) { return round_up((s.kernel_h * s.kernel_w + 1 + s.kept_rows) * 4, 64); }
+
+void run_kept(const ConvArgs& args, std::int64_t chunk, void* workspace) {
+  const ConvShape& s = args.shape;
+  const GemmTile tile = gemm_tile(s, tiles(s), chunk);
+  const Panels panels{static_cast<float*>(workspace), s.kept_rows};
+  const auto* begin = static_cast<const std::int32_t*>(args.weight);
+  gather_kept(args, {begin, begin + s.kernel_h * s.kernel_w + 1}, tile, panels);
+  multiply(args, tile, reinterpret_cast<const float*>(static_cast<const char*>(args.weight) + taps_bytes(s)), panels);
+}
+
+std::size_t kept_packed_bytes(const ConvShape& s) { return static_cast<std::size_t>(taps_bytes(s) + s.out_channels * s.kept_rows * 4); }
+
+void pack_kept(const ConvShape& s, const float* weight, void* packed) {
+  const std::int64_t taps = s.kernel_h * s.kernel_w;
+  auto* begin = static_cast<std::int32_t*>(packed);
+  std::int32_t *channel = begin + taps + 1, count = 0;
+  for (std::int64_t tap = 0; tap < taps; ++tap) {
+    begin[tap] = count;
+    for (std::int64_t c = 0; c < s.in_channels; ++c) {
+      if (reads_row(s, weight, c * taps + tap)) channel[count++] = static_cast<std::int32_t>(c);
+    }
+  }
+  begin[taps] = count;
+  // As pack_a does, of the kept columns.
+  auto* to = reinterpret_cast<float*>(static_cast<char*>(packed) + taps_bytes(s));
+  for (std::int64_t p0 = 0; p0 < count; p0 += kKc) {
+    for (std::int64_t i0 = 0; i0 < s.out_channels; i0 += kMr) {
+      std::int64_t tap = 0;
+      for (std::int64_t p = p0; p < smaller(count, p0 + kKc); ++p) {
+        while (begin[tap + 1] <= p) ++tap;
+        for (std::int64_t i = i0; i < smaller(s.out_channels, i0 + kMr); ++i) *to++ = weight[i * s.k() + channel[p] * taps + tap];
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace KONV_ISA
 
 const ConvCode KONV_ISA_CODE(conv_im2col_f32) = {
     {KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run}, 1, 1, nullptr, KONV_ISA::packed_bytes, KONV_ISA::pack};
+const ConvCode KONV_ISA_CODE(conv_im2col_kept_f32) = {
+    {KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run_kept}, 1, 1, nullptr, KONV_ISA::kept_packed_bytes, KONV_ISA::pack_kept};
 const ConvCode KONV_ISA_CODE(conv_pointwise_f32) = {
     {KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run}, 1, 1, nullptr, KONV_ISA::packed_bytes, KONV_ISA::pack};
 

@@ -86,4 +86,23 @@ inline const char* refuse_first(const ConvShape& s) {
   return refuse_step(s);
 }
 
+/// Pruned rows as they are gathered; of a dense layer the other kernels know better.
+inline const char* refuse_im2col_kept(const ConvShape& s) {
+  if (s.kept_rows < 0) return "no row is known to be pruned";
+  return s.groups > 1 ? "grouped" : nullptr;
+}
+
+inline const char* refuse_kept(const ConvShape& s) {
+  if (const char* reason = refuse_im2col_kept(s)) return reason;
+  if (s.in_channels * (s.in_h + 128) * (s.in_w + 128) > INT32_MAX) return "too large for 32-bit offsets";
+  return refuse_step(s);
+}
+
+/// Weights one by one: pixels are the lanes.
+inline const char* refuse_sparse(const ConvShape& s) {
+  if (s.nonzeros < 0) return "few weights are known to be zero";
+  if (s.groups > 1) return "grouped";
+  return refuse_pointwise(s);
+}
+
 }  // namespace konv

@@ -20,16 +20,47 @@ double cost_fill(const CopyShape& s, const Machine& m) {
 std::int64_t chunks(const CopyShape& s) { return flat_chunks(s.count); }
 std::size_t workspace(const CopyShape&) { return 0; }
 
+/// So many bytes as one element, aligned or not.
+template <int N>
+struct Block {
+  std::uint8_t bytes[N];
+};
+
+template <class T>
+void copy_elements(const CopyArgs& args, const StridedLoop<2>& loop, Range range) {
+  const T* in = static_cast<const T*>(args.in.data);
+  T* out = static_cast<T*>(args.out.data);
+  for_runs(loop, range.begin, range.end,
+           [&](const std::int64_t* at, std::int64_t n) { copy_run(in + at[0], loop.step(0), out + at[1], loop.step(1), n); });
+}
+
+/// Whether the innermost dimension is `size` elements that lie side by side in both views, whose other strides are multiples of it: an element of its own then.
+bool is_block(const StridedLoop<2>& loop, std::int64_t size) {
+  const int last = loop.rank - 1;
+  if (size < 2 || last < 1 || loop.dims[last] != size || loop.step(0) != 1 || loop.step(1) != 1) return false;
+  for (int d = 0; d < last; ++d) {
+    if (loop.strides[0][d] % size || loop.strides[1][d] % size) return false;
+  }
+  return true;
+}
+
+/// The loop over blocks of `size` elements.
+StridedLoop<2> over_blocks(StridedLoop<2> loop, std::int64_t size) {
+  --loop.rank;
+  for (int d = 0; d < loop.rank; ++d) loop.strides[0][d] /= size, loop.strides[1][d] /= size;
+  return loop;
+}
+
 void run_copy(const CopyArgs& args, std::int64_t chunk, void*) {
   const StridedLoop<2> loop = collapse<2>({&args.in, &args.out});
   const Range range = piece(args.shape.count, kChunkElements, chunk);
-  with_element(args.shape.element_bytes, [&](auto element) {
-    using T = decltype(element);
-    const T* in = static_cast<const T*>(args.in.data);
-    T* out = static_cast<T*>(args.out.data);
-    for_runs(loop, range.begin, range.end,
-             [&](const std::int64_t* at, std::int64_t n) { copy_run(in + at[0], loop.step(0), out + at[1], loop.step(1), n); });
-  });
+  // Lanes of a pixel are a short run each, and runs have their price.
+  const std::int64_t eight = 8 / args.shape.element_bytes, sixteen = 2 * eight;
+  static_assert(kChunkElements % 16 == 0);
+  if (is_block(loop, sixteen))
+    return copy_elements<Block<16>>(args, over_blocks(loop, sixteen), {range.begin / sixteen, range.end / sixteen});
+  if (is_block(loop, eight)) return copy_elements<Block<8>>(args, over_blocks(loop, eight), {range.begin / eight, range.end / eight});
+  with_element(args.shape.element_bytes, [&](auto element) { copy_elements<decltype(element)>(args, loop, range); });
 }
 
 void run_fill(const FillArgs& args, std::int64_t chunk, void*) {

@@ -11,35 +11,11 @@ namespace {
 
 inline constexpr int kVectors = kIntegerBlock / kLanes;  ///< of one block of output channels
 
-/// How a tile walks a dense kernel: blocks of channels, then the taps, then four channels at a time. Strides in bytes.
-struct DenseWalk {
-  std::int64_t blocks, block_stride;
-  std::int64_t kernel_h, kernel_w, tap_row, tap_column;
-  int in_block;
-
-  template <class F>
-  inline __attribute__((always_inline)) void operator()(const std::uint8_t* in, const F& quad) const {
-    for (std::int64_t block = 0; block < blocks; ++block, in += block_stride) {
-      const std::uint8_t* row = in;
-      for (std::int64_t ky = 0; ky < kernel_h; ++ky, row += tap_row) {
-        const std::uint8_t* tap = row;
-        for (std::int64_t kx = 0; kx < kernel_w; ++kx, tap += tap_column) {
-          for (int c = 0; c < in_block; c += 4) quad(tap + c);
-        }
-      }
-    }
-  }
-};
-
-/// The same for the quads of channels and taps that pruning has left, by their distances from a pixel's first.
-struct KeptWalk {
+/// The quads of input channels and taps that a tile reads: their distances from a pixel's first byte, in quads. One flat list, for dense kernels, too: loops over
+/// blocks, rows, columns and lanes take a third longer, since compilers unroll them until the sums no longer fit the registers.
+struct Quads {
   const std::int32_t* offsets;
   std::int64_t count;
-
-  template <class F>
-  inline __attribute__((always_inline)) void operator()(const std::uint8_t* in, const F& quad) const {
-    for (std::int64_t i = 0; i < count; ++i) quad(in + offsets[i]);
-  }
 };
 
 struct Finish {
@@ -50,28 +26,27 @@ struct Finish {
 
 /// The sums of `Vectors` vectors of output channels x `Pixels` pixels that lie `Step` bytes apart in the input, from `start` on. From the weights of one vector
 /// to the next are `weight_vector` bytes. A function of its own, so that the registers are the sums' alone.
-template <int Pixels, int Vectors, int Step, class Walk>
-__attribute__((noinline)) void accumulate(const Walk& walk, const std::uint8_t* in, const std::uint8_t* weight, std::int64_t weight_vector,
-                                          const std::int32_t* start, Ints* result) {
+template <int Pixels, int Vectors, int Step>
+__attribute__((noinline)) void accumulate(const Quads& quads, const std::uint8_t* in, const std::uint8_t* weight,
+                                          std::int64_t weight_vector, const std::int32_t* start, Ints* result) {
   Ints sums[Vectors][Pixels];
 #pragma GCC unroll 4
   for (int v = 0; v < Vectors; ++v) {
 #pragma GCC unroll 16
     for (int p = 0; p < Pixels; ++p) sums[v][p] = load_ints(start + v * kLanes);
   }
-  walk(
-      in, [&](const std::uint8_t* quad) __attribute__((always_inline)) {
-        WeightQuad w[Vectors];
+  for (std::int64_t i = 0; i < quads.count; ++i, weight += kQuadWeightBytes) {
+    const std::uint8_t* quad = in + 4 * std::int64_t{quads.offsets[i]};
+    WeightQuad w[Vectors];
 #pragma GCC unroll 4
-        for (int v = 0; v < Vectors; ++v) w[v] = load_weights(weight + v * weight_vector);
+    for (int v = 0; v < Vectors; ++v) w[v] = load_weights(weight + v * weight_vector);
 #pragma GCC unroll 16
-        for (int p = 0; p < Pixels; ++p) {
-          const Quad x = broadcast_quad(quad + p * Step);
+    for (int p = 0; p < Pixels; ++p) {
+      const Quad x = broadcast_quad(quad + p * Step);
 #pragma GCC unroll 4
-          for (int v = 0; v < Vectors; ++v) sums[v][p] = dot(sums[v][p], x, w[v]);
-        }
-        weight += kQuadWeightBytes;
-      });
+      for (int v = 0; v < Vectors; ++v) sums[v][p] = dot(sums[v][p], x, w[v]);
+    }
+  }
 #pragma GCC unroll 4
   for (int v = 0; v < Vectors; ++v) {
 #pragma GCC unroll 16
@@ -79,17 +54,17 @@ __attribute__((noinline)) void accumulate(const Walk& walk, const std::uint8_t* 
   }
 }
 
-template <int Pixels, int Vectors, int Step, class Walk>
-void tile(const Walk& walk, const std::uint8_t* in, const std::uint8_t* weight, std::int64_t weight_vector, const Finish& f,
+template <int Pixels, int Vectors, int Step>
+void tile(const Quads& quads, const std::uint8_t* in, const std::uint8_t* weight, std::int64_t weight_vector, const Finish& f,
           std::uint8_t* out, const std::uint8_t* residual) {
   Ints sums[Vectors * Pixels];
-  accumulate<Pixels, Vectors, Step>(walk, in, weight, weight_vector, f.channels.start, sums);
+  accumulate<Pixels, Vectors, Step>(quads, in, weight, weight_vector, f.channels.start, sums);
   const std::int64_t size = f.target.size();
   for (int v = 0; v < Vectors; ++v) {
-    finish_pixels(f.target, sums + v * Pixels, Pixels, kIntegerBlock, load(f.channels.multiplier + v * kLanes),
-                  load(f.channels.offset + v * kLanes),
-                  residual ? residual + v / kVectors * f.residual_block + v % kVectors * kLanes : nullptr,
-                  out + v / kVectors * f.out_block + v % kVectors * kLanes * size);
+    finish_pixels<Pixels, kIntegerBlock>(f.target, sums + v * Pixels, load(f.channels.multiplier + v * kLanes),
+                                         load(f.channels.offset + v * kLanes),
+                                         residual ? residual + v / kVectors * f.residual_block + v % kVectors * kLanes : nullptr,
+                                         out + v / kVectors * f.out_block + v % kVectors * kLanes * size);
   }
 }
 
@@ -142,14 +117,13 @@ int best_width(WidthList<Widths...>, std::int64_t count) {
   return best;
 }
 
-template <class Walk>
-using TileFunction = void (*)(const Walk&, const std::uint8_t*, const std::uint8_t*, std::int64_t, const Finish&, std::uint8_t*,
+using TileFunction = void (*)(const Quads&, const std::uint8_t*, const std::uint8_t*, std::int64_t, const Finish&, std::uint8_t*,
                               const std::uint8_t*);
 
-template <int Vectors, int Step, class Walk, int... Widths>
-TileFunction<Walk> tile_of(WidthList<Widths...>, int width) {
-  TileFunction<Walk> found = nullptr;
-  ((found = width == Widths ? &tile<Widths, Vectors, Step, Walk> : found), ...);
+template <int Vectors, int Step, int... Widths>
+TileFunction tile_of(WidthList<Widths...>, int width) {
+  TileFunction found = nullptr;
+  ((found = width == Widths ? &tile<Widths, Vectors, Step> : found), ...);
   return found;
 }
 
@@ -181,22 +155,23 @@ Tiles tiles(const ConvShape& s) {
   t.together = vectors_together(s);
   t.parts = ceil_div(t.vectors_per_group, t.together);
   t.images_inside = s.weight_count() > s.in_channels * s.in_h * s.in_w;
-  t.planes = tile_planes(s.batch * s.groups * t.parts, s.out_h(), s.out_w() * s.k() * t.together * kLanes, 4 * kChunkMacs);
+  // Every chunk lists what its tiles read, so large layers get large chunks; small ones still make a few.
+  const std::int64_t work = clamped(s.macs() / 16, 4 * kChunkMacs, 20 * kChunkMacs);
+  t.planes = tile_planes(s.batch * s.groups * t.parts, s.out_h(), s.out_w() * s.k() * t.together * kLanes, work);
   return t;
 }
 
-/// What a kernel brings to the walk over rows and channels: how a tile reads its inputs, and where its weights are.
-template <class Walk>
+/// What a kernel brings to the walk over rows and channels: what a tile reads, and where its weights are.
 struct Work {
   const IntegerConvArgs& args;
-  Walk walk;
+  Quads quads;
   const std::uint8_t* weight;   ///< of the first output channel
   std::int64_t weight_vector;   ///< bytes from the weights of kLanes output channels to the next
   std::int64_t group_channels;  ///< bytes from one group's first input channel to the next
 };
 
-template <int Vectors, int Step, class Walk>
-void rows(const Work<Walk>& work, std::int64_t n, std::int64_t group, std::int64_t vector, Range range) {
+template <int Vectors, int Step>
+void rows(const Work& work, std::int64_t n, std::int64_t group, std::int64_t vector, Range range) {
   const IntegerConvArgs& args = work.args;
   const ConvShape& s = args.shape.conv;
   const TensorView &in = args.in, &out = args.out, &residual = args.residual;
@@ -217,7 +192,7 @@ void rows(const Work<Walk>& work, std::int64_t n, std::int64_t group, std::int64
   }
   using Widths = typename TileWidths<Vectors>::List;
   const int tile_width = best_width(Widths{}, width);
-  const TileFunction<Walk> run = tile_of<Vectors, Step, Walk>(Widths{}, tile_width);
+  const TileFunction run = tile_of<Vectors, Step>(Widths{}, tile_width);
   const std::int64_t block = first / kVectors;
   const std::uint8_t* from = static_cast<const std::uint8_t*>(in.data) + n * in.strides[0] + group * work.group_channels -
                              s.pad_top * in.strides[2] - s.pad_left * in.strides[3];
@@ -228,14 +203,14 @@ void rows(const Work<Walk>& work, std::int64_t n, std::int64_t group, std::int64
     const std::uint8_t* from_row = from + y * s.stride_h * in.strides[2];
     for (std::int64_t begin = 0; begin < width; begin += tile_width) {
       const std::int64_t x = smaller(begin, width - tile_width);
-      run(work.walk, from_row + x * Step, work.weight + first * work.weight_vector, work.weight_vector, f,
+      run(work.quads, from_row + x * Step, work.weight + first * work.weight_vector, work.weight_vector, f,
           to + (y * out.strides[2] + x * kIntegerBlock) * size, add ? add + y * residual.strides[2] + x * kIntegerBlock : nullptr);
     }
   }
 }
 
-template <int Step, class Walk>
-void vectors(const Work<Walk>& work, std::int64_t n, std::int64_t group, Range range, Range out_rows) {
+template <int Step>
+void vectors(const Work& work, std::int64_t n, std::int64_t group, Range range, Range out_rows) {
   for (std::int64_t v = range.begin; v < range.end;) {
     const std::int64_t left = range.end - v;
     if (left >= 4) {
@@ -252,8 +227,8 @@ void vectors(const Work<Walk>& work, std::int64_t n, std::int64_t group, Range r
 }
 
 /// One chunk. `InBlock`: channels, and bytes, from one pixel of the input to the next.
-template <int InBlock, class Walk>
-void run_chunk(const Work<Walk>& work, std::int64_t chunk) {
+template <int InBlock>
+void run_chunk(const Work& work, std::int64_t chunk) {
   const ConvShape& s = work.args.shape.conv;
   const Tiles t = tiles(s);
   const Range planes = piece(s.batch * s.groups * t.parts, t.planes.planes_per_chunk, chunk / t.planes.row_chunks);

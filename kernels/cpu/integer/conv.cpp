@@ -6,12 +6,16 @@
 namespace konv {
 namespace {
 
+/// Kernels count distances inside an image, its halo included, in pairs or quads of channels.
+bool is_too_large(const ConvShape& s) { return (s.in_channels + 16) * (s.in_h + 128) * (s.in_w + 128) / 2 > INT32_MAX; }
+
 const char* refuse_types(const IntegerConvShape& s) {
   if (s.in != DType::uint8) return "inputs are not of 8 bits";
   if (s.out != DType::uint8 && s.out != DType::float32) return "outputs are neither of 8 bits nor float32";
   if (s.weight_bits > 8) return "weights have more than 8 bits";
   // 255 (the largest input) times the largest weight, k times, and as much again for the zero point.
   if ((s.conv.k() << (s.weight_bits - 1)) * 255 * 2 > INT32_MAX) return "sums could pass 32 bits";
+  if (is_too_large(s.conv)) return "too large for 32-bit offsets";
   return s.conv.stride_w > 2 ? "stride along a row is more than 2" : nullptr;
 }
 
@@ -25,7 +29,6 @@ const char* refuse_blocked_u8(const IntegerConvShape& s) {
 const char* refuse_kept_u8(const IntegerConvShape& s) {
   if (const char* reason = refuse_types(s)) return reason;
   if (s.conv.groups > 1) return "grouped";
-  if (s.conv.in_channels * (s.conv.in_h + 64) * (s.conv.in_w + 64) > INT32_MAX / 2) return "too large for 32-bit offsets";
   return s.kept_quads < 0 ? "no row is known to be pruned" : nullptr;
 }
 
@@ -39,6 +42,17 @@ const char* refuse_depthwise_u8(const IntegerConvShape& s) {
   if (const char* reason = refuse_types(s)) return reason;
   if (s.conv.groups != s.conv.in_channels || s.conv.groups == 1) return "groups differ from input channels";
   return s.conv.out_channels != s.conv.in_channels ? "several outputs per channel" : nullptr;
+}
+
+const char* refuse_blocked_s16(const IntegerConvShape& s) {
+  if (s.in != DType::int16) return "inputs are not of 16 bits";
+  if (s.conv.groups > 1) return "grouped";
+  return is_too_large(s.conv) ? "too large for 32-bit offsets" : nullptr;
+}
+
+const char* refuse_first_s16(const IntegerConvShape& s) {
+  if (const char* reason = refuse_blocked_s16(s)) return reason;
+  return s.conv.in_channels > kFirstBlock ? "more than 4 input channels" : nullptr;
 }
 
 const char* refuse_no_integers(const IntegerConvShape&) { return nullptr; }
@@ -74,6 +88,17 @@ double cost_kept_u8(const IntegerConvShape& s, const Machine& m) {
   const auto kept = static_cast<double>(s.kept_quads);
   return direct_seconds(s.conv, 1.05 * 4 * kept, m) + 1e-9 * kept + traffic(s, m);
 }
+
+/// Two products for each, of either part of the weight; without VNNI each is two instructions.
+double s16_seconds(const IntegerConvShape& s, int in_block, const Machine& m) {
+  const ConvShape& c = s.conv;
+  const double rate = m.isa >= Isa::avx512_vnni ? 0.7 * m.flops : 0.35 * m.flops;
+  const auto outputs = static_cast<double>(c.batch * c.out_pixels() * round_up(c.out_channels, kIntegerBlock));
+  return outputs * (2 * rows_read(c, in_block) / rate + 40 / m.flops) + traffic(s, m);
+}
+
+double cost_blocked_s16(const IntegerConvShape& s, const Machine& m) { return s16_seconds(s, kIntegerBlock, m); }
+double cost_first_s16(const IntegerConvShape& s, const Machine& m) { return s16_seconds(s, kFirstBlock, m); }
 
 double cost_depthwise_u8(const IntegerConvShape& s, const Machine& m) {
   return 2.0 * static_cast<double>(s.conv.macs()) / (0.4 * m.flops) + traffic(s, m);

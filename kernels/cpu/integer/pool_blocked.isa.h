@@ -19,6 +19,7 @@ PlaneTiles tiles(const PoolShape& s) {
 
 /// Taps of the window from `start` on that lie in [0, size).
 Range inside(std::int64_t start, std::int64_t kernel, std::int64_t dilation, std::int64_t size) {
+  if (start >= 0 && start + (kernel - 1) * dilation < size) return {0, kernel};  // most windows: divisions take longer than the taps
   const std::int64_t begin = start < 0 ? ceil_div(-start, dilation) : 0;
   const std::int64_t end = size > start ? ceil_div(size - start, dilation) : 0;
   return {begin, larger(begin, smaller(kernel, end))};
@@ -41,6 +42,32 @@ Ints window(const PoolShape& s, const TensorView& in, const std::uint8_t* from, 
     }
   }
   return acc;
+}
+
+typedef std::uint8_t Block __attribute__((vector_size(kIntegerBlock)));
+
+/// Whether an output is the largest input as it is stored.
+bool keeps_bytes(const IntegerPoolArgs& args) {
+  const IntegerPoolShape& s = args.shape;
+  const Requantize& q = args.output;
+  const auto zero = static_cast<float>(q.zero);
+  return !s.pool.average && s.out == DType::uint8 && s.out_block == kIntegerBlock && args.multiplier == 1 && args.in_zero == q.zero &&
+         q.low == -zero && q.high == 255 - zero && q.activation.kind == ActivationKind::none;
+}
+
+/// The largest of every lane, without a look at scales.
+void maxima(const PoolShape& s, const TensorView& in, const std::uint8_t* from, Range ky, Range kx, std::int32_t zero, std::uint8_t* to) {
+  const bool any = ky.size() > 0 && kx.size() > 0;
+  Block acc = any ? Block{} : Block{} + static_cast<std::uint8_t>(zero);
+  for (std::int64_t y = ky.begin; y < ky.end; ++y) {
+    const std::uint8_t* row = from + y * s.dilation_h * in.strides[2];
+    for (std::int64_t x = kx.begin; x < kx.end; ++x) {
+      Block value;
+      std::memcpy(&value, row + x * s.dilation_w * kIntegerBlock, sizeof value);
+      acc = acc < value ? value : acc;
+    }
+  }
+  std::memcpy(to, &acc, sizeof acc);
 }
 
 void write(const IntegerPoolArgs& args, const Target& target, Ints sum, Vector multiplier, std::int64_t n, std::int64_t channel,
@@ -67,9 +94,16 @@ void row(const IntegerPoolArgs& args, std::int64_t n, std::int64_t block, std::i
   const std::uint8_t* from = static_cast<const std::uint8_t*>(in.data) + n * in.strides[0] + block * in.strides[1] + top * in.strides[2];
   const Target target{args.output, args.shape.out == DType::float32};
   const std::int64_t rows = s.average ? divisor_rows(s, y) : 0;
+  const bool bytes = keeps_bytes(args);
+  const TensorView& out = args.out;
+  std::uint8_t* to = static_cast<std::uint8_t*>(out.data) + n * out.strides[0] + block * out.strides[1] + y * out.strides[2];
   for (std::int64_t x = 0; x < s.out_w; ++x) {
     const std::int64_t left = x * s.stride_w - s.pad_left;
     const Range kx = inside(left, s.kernel_w, s.dilation_w, s.in_w);
+    if (bytes) {
+      maxima(s, in, from + left * kIntegerBlock, ky, kx, args.in_zero, to + x * kIntegerBlock);
+      continue;
+    }
     const float multiplier = s.average ? args.multiplier / static_cast<float>(larger(1, rows * divisor_columns(s, x))) : args.multiplier;
     for (int lane = 0; lane < kIntegerBlock; lane += kLanes) {
       const std::uint8_t* at = from + left * kIntegerBlock + lane;

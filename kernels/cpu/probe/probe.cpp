@@ -7,8 +7,18 @@
 namespace konv {
 
 extern const ProbeCode probe_portable_code, probe_avx2_code, probe_avx512_code;
+extern const IntegerProbeCode probe_dot_portable_code, probe_dot_avx2_code, probe_dot_avx512_code, probe_dot_avx512_vnni_code;
 
 namespace {
+
+const IntegerProbeCode& integer_code_for(Isa isa) {
+  switch (isa) {
+    case Isa::avx512_vnni: return probe_dot_avx512_vnni_code;
+    case Isa::avx512: return probe_dot_avx512_code;
+    case Isa::avx2: return probe_dot_avx2_code;
+    default: return probe_dot_portable_code;
+  }
+}
 
 const ProbeCode& code_for(Isa isa) {
   return isa >= Isa::avx512 ? probe_avx512_code : isa == Isa::avx2 ? probe_avx2_code : probe_portable_code;
@@ -29,6 +39,14 @@ double least_seconds(const F& f) {
 }
 
 }  // namespace
+
+double measured_integer_rate(Isa isa) {
+  const IntegerProbeCode& code = integer_code_for(isa);
+  alignas(64) std::int32_t out[16];
+  double operations = 0;
+  const double seconds = least_seconds([&] { operations = code.multiply_adds(2'000, out); });
+  return operations / seconds;
+}
 
 Machine measured(Machine machine) {
   const ProbeCode& code = code_for(machine.isa);

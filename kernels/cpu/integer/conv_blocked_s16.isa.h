@@ -1,0 +1,276 @@
+// Integer convolution of 16-bit images by weights of up to 16 bits, in blocks of channels as conv_blocked.isa.h. Its sums need more than 32 bits:
+//
+//   w = 256 high + low     high signed, low 0 to 255, both taken apart when the weights are packed
+//   pairs of products of x with either part are added up in 32 bits, kMostPairs at a time, which cannot overflow, then in 64 bits
+#include "kernels/cpu/integer/conv.h"
+#include "kernels/cpu/integer/element.h"
+#include "kernels/cpu/integer/finish.h"
+#include "kernels/cpu/tiling.h"
+
+namespace konv {
+
+extern const IntegerConvCode KONV_ISA_CODE(conv_blocked_s16);
+extern const IntegerConvCode KONV_ISA_CODE(conv_first_s16);
+
+namespace KONV_ISA {
+namespace {
+
+/// A pair of products with a low part is at most 2 x 32768 x 255 in magnitude, and with a high one half of that.
+inline constexpr std::int64_t kMostPairs = 128;
+static_assert(kMostPairs * 2 * 32768 * 255 <= INT32_MAX);
+
+inline constexpr int kVectors = kIntegerBlock / kLanes;
+inline constexpr int kMostPixels = kRegisters == 32 ? 8 : 4;  // two sums each
+
+typedef std::int16_t Pairs __attribute__((vector_size(4 * kLanes)));
+
+/// Adds x[0] w[l][0] + x[1] w[l][1] to every lane l; `x` is the two numbers over and over.
+inline __attribute__((always_inline)) Ints add_products(Ints sum, Pairs x, Pairs w) {
+#if defined(__AVX512VNNI__)
+  return (Ints)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)x, (__m512i)w);
+#elif defined(__AVX512BW__)
+  return sum + (Ints)_mm512_madd_epi16((__m512i)x, (__m512i)w);
+#elif defined(__AVX2__)
+  return sum + (Ints)_mm256_madd_epi16((__m256i)x, (__m256i)w);
+#else
+  for (int l = 0; l < kLanes; ++l) sum[l] += std::int32_t{x[2 * l]} * w[2 * l] + std::int32_t{x[2 * l + 1]} * w[2 * l + 1];
+  return sum;
+#endif
+}
+
+inline __attribute__((always_inline)) Pairs load_pairs(const std::int16_t* p) {
+  Pairs v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
+inline __attribute__((always_inline)) Pairs broadcast_pair(const std::int16_t* p) {
+  std::int32_t both;
+  std::memcpy(&both, p, sizeof both);
+  const Ints lanes = Ints{} + both;
+  Pairs v;
+  std::memcpy(&v, &lanes, sizeof v);
+  return v;
+}
+
+/// The pairs of input channels and taps that a tile reads: their distances from a pixel's first number, in pairs.
+struct PairList {
+  const std::int32_t* offsets;
+  std::int64_t count;
+};
+
+/// A function of its own: where it can see both sides, the compiler takes the vectors apart.
+[[maybe_unused]] __attribute__((noinline)) void add_parts(const std::int32_t* high, const std::int32_t* low, std::int64_t count,
+                                                          std::int64_t* sums) {
+  for (std::int64_t i = 0; i < count; ++i) sums[i] += std::int64_t{high[i]} * 256 + low[i];
+}
+
+/// Adds to the sums of kLanes output channels x `Pixels` pixels that lie `step` numbers apart. Weights: [pair][high, low][kLanes][2].
+template <int Pixels>
+__attribute__((noinline)) void accumulate(const PairList& pairs, const std::int16_t* in, std::int64_t step, const std::int16_t* weight,
+                                          std::int64_t* sums) {
+  std::int32_t high_parts[Pixels * kLanes], low_parts[Pixels * kLanes];
+  for (std::int64_t begin = 0; begin < pairs.count; begin += kMostPairs) {
+    Ints high[Pixels] = {}, low[Pixels] = {};
+    for (std::int64_t i = begin; i < smaller(pairs.count, begin + kMostPairs); ++i, weight += 4 * kLanes) {
+      const std::int16_t* x = in + 2 * std::int64_t{pairs.offsets[i]};
+      const Pairs w_high = load_pairs(weight), w_low = load_pairs(weight + 2 * kLanes);
+#pragma GCC unroll 8
+      for (int p = 0; p < Pixels; ++p) {
+        const Pairs pair = broadcast_pair(x + p * step);
+        high[p] = add_products(high[p], pair, w_high);
+        low[p] = add_products(low[p], pair, w_low);
+      }
+    }
+#pragma GCC unroll 8
+    for (int p = 0; p < Pixels; ++p) {
+      std::memcpy(high_parts + p * kLanes, &high[p], sizeof high[p]);
+      std::memcpy(low_parts + p * kLanes, &low[p], sizeof low[p]);
+    }
+    add_parts(high_parts, low_parts, Pixels * kLanes, sums);
+  }
+}
+
+/// The channels that a tile computes, and where they go.
+struct Lanes {
+  const std::int64_t* start;  ///< the sum's first term: -in_zero times the sum of the channel's weights
+  const float *multiplier, *offset;
+};
+
+template <class T>
+void write_lanes(const TensorView& out, std::int64_t at, const std::int32_t* integers) {
+  T* to = static_cast<T*>(out.data) + at;
+  for (int l = 0; l < kLanes; ++l) to[l] = static_cast<T>(integers[l]);
+}
+
+/// requantize.h for the kLanes sums of one pixel.
+void finish(const IntegerConvArgs& args, const std::int64_t* sums, const Lanes& lanes, std::int64_t out_at, std::int64_t residual_at) {
+  const Requantize& q = args.output;
+  const TensorView &out = args.out, &residual = args.residual;
+  float reals[kLanes];
+  for (int l = 0; l < kLanes; ++l) reals[l] = static_cast<float>(sums[l]) * lanes.multiplier[l];
+  for (int l = 0; l < kLanes; ++l) reals[l] = reals[l] + lanes.offset[l];
+  if (residual.data && residual.dtype == DType::int16) {
+    const auto* r = static_cast<const std::int16_t*>(residual.data) + residual_at;
+    for (int l = 0; l < kLanes; ++l) {
+      const float term = static_cast<float>(r[l] - q.residual_zero) * q.residual_multiplier;
+      reals[l] = reals[l] + term;
+    }
+  } else if (residual.data) {
+    for (int l = 0; l < kLanes; ++l) {
+      const float term = static_cast<float>(integer_at(residual, residual_at + l) - q.residual_zero) * q.residual_multiplier;
+      reals[l] = reals[l] + term;
+    }
+  }
+  if (q.activation.kind != ActivationKind::none) {
+    activate_reals(q, reals, kLanes);
+    for (int l = 0; out.dtype != DType::float32 && l < kLanes; ++l) reals[l] = reals[l] * q.rescale;
+  }
+  if (out.dtype == DType::float32) {
+    std::memcpy(static_cast<float*>(out.data) + out_at, reals, sizeof reals);
+    return;
+  }
+  const Ints rounded = nearest_even(clamp_vector(load(reals), broadcast(q.low), broadcast(q.high))) + q.zero;
+  std::int32_t integers[kLanes];
+  std::memcpy(integers, &rounded, sizeof integers);
+  out.dtype == DType::int16 ? write_lanes<std::int16_t>(out, out_at, integers) : write_lanes<std::uint8_t>(out, out_at, integers);
+}
+
+template <int Pixels>
+void tile(const IntegerConvArgs& args, const PairList& pairs, const std::int16_t* in, std::int64_t step, const std::int16_t* weight,
+          const Lanes& lanes, std::int64_t out_at, std::int64_t residual_at) {
+  std::int64_t sums[Pixels * kLanes];
+  for (int p = 0; p < Pixels; ++p) std::memcpy(sums + p * kLanes, lanes.start, kLanes * sizeof *sums);
+  accumulate<Pixels>(pairs, in, step, weight, sums);
+  for (int p = 0; p < Pixels; ++p) finish(args, sums + p * kLanes, lanes, out_at + p * kIntegerBlock, residual_at + p * kIntegerBlock);
+}
+
+std::int64_t blocks(const ConvShape& s) { return ceil_div(s.out_channels, kIntegerBlock); }
+std::int64_t pairs_of(const ConvShape& s, int in_block) { return round_up(s.in_channels, in_block) / 2 * s.kernel_h * s.kernel_w; }
+
+PlaneTiles tiles(const ConvShape& s) { return tile_planes(s.batch * blocks(s), s.out_h(), s.out_w() * s.k() * kIntegerBlock, kChunkMacs); }
+
+std::int64_t chunks(const IntegerConvShape& s) { return tiles(s.conv).count(); }
+
+template <int InBlock>
+std::size_t workspace(const IntegerConvShape& s) {
+  return static_cast<std::size_t>(4 * pairs_of(s.conv, InBlock));
+}
+
+/// Behind the channels' entries: the sums' first terms in 64 bits, then the weights.
+struct Packed {
+  PackedChannels channels;
+  std::int64_t* start;
+  std::int16_t* weight;
+};
+
+Packed packed_of(const void* packed, const ConvShape& s) {
+  const PackedChannels channels = packed_channels(packed, s.out_channels);
+  auto* start = static_cast<std::int64_t*>(channels.weight);
+  return {channels, start, reinterpret_cast<std::int16_t*>(start + packed_outputs(s.out_channels))};
+}
+
+/// Output rows of image `n` for one block of output channels.
+void run_block(const IntegerConvArgs& args, const Packed& packed, const PairList& pairs, std::int64_t n, std::int64_t block, Range rows) {
+  const ConvShape& s = args.shape.conv;
+  const TensorView &in = args.in, &out = args.out, &residual = args.residual;
+  const std::int64_t width = s.out_w(), step = s.stride_w * in.strides[3];
+  const int tile_width = width >= kMostPixels ? kMostPixels : width >= 4 ? 4 : 1;
+  const auto run = tile_width == kMostPixels ? &tile<kMostPixels> : tile_width == 4 ? &tile<4> : &tile<1>;
+  const std::int16_t* from =
+      static_cast<const std::int16_t*>(in.data) + n * in.strides[0] - s.pad_top * in.strides[2] - s.pad_left * in.strides[3];
+  for (int v = 0; v < kVectors; ++v) {
+    const std::int64_t channel = block * kIntegerBlock + v * kLanes;
+    const Lanes lanes{packed.start + channel, packed.channels.multiplier + channel, packed.channels.offset + channel};
+    const std::int16_t* weight = packed.weight + channel / kLanes * pairs.count * 4 * kLanes;
+    for (std::int64_t y = rows.begin; y < rows.end; ++y) {
+      for (std::int64_t begin = 0; begin < width; begin += tile_width) {
+        const std::int64_t x = smaller(begin, width - tile_width);
+        run(args, pairs, from + y * s.stride_h * in.strides[2] + x * step, step, weight, lanes,
+            n * out.strides[0] + block * out.strides[1] + y * out.strides[2] + x * kIntegerBlock + v * kLanes,
+            n * residual.strides[0] + block * residual.strides[1] + y * residual.strides[2] + x * kIntegerBlock + v * kLanes);
+      }
+    }
+  }
+}
+
+template <int InBlock>
+void run(const IntegerConvArgs& args, std::int64_t chunk, void* workspace) {
+  const ConvShape& s = args.shape.conv;
+  const TensorView& in = args.in;
+  auto* offset = static_cast<std::int32_t*>(workspace);
+  for (std::int64_t block = 0; block < ceil_div(s.in_channels, InBlock); ++block) {
+    for (std::int64_t ky = 0; ky < s.kernel_h; ++ky) {
+      for (std::int64_t kx = 0; kx < s.kernel_w; ++kx) {
+        const std::int64_t first = block * in.strides[1] + ky * s.dilation_h * in.strides[2] + kx * s.dilation_w * in.strides[3];
+        for (int c = 0; c < InBlock; c += 2) *offset++ = static_cast<std::int32_t>((first + c) / 2);
+      }
+    }
+  }
+  const PairList pairs{static_cast<std::int32_t*>(workspace), pairs_of(s, InBlock)};
+  const PlaneTiles t = tiles(s);
+  const Range planes = piece(s.batch * blocks(s), t.planes_per_chunk, chunk / t.row_chunks);
+  const Range rows = piece(s.out_h(), t.rows_per_chunk, chunk % t.row_chunks);
+  const Packed packed = packed_of(args.weight, s);
+  for (std::int64_t p = planes.begin; p < planes.end; ++p) run_block(args, packed, pairs, p / blocks(s), p % blocks(s), rows);
+}
+
+template <int InBlock>
+std::size_t packed_bytes(const IntegerConvShape& s) {
+  const std::int64_t outputs = packed_outputs(s.conv.out_channels);
+  return packed_channel_bytes(s.conv.out_channels) + static_cast<std::size_t>(outputs * 8 + outputs * pairs_of(s.conv, InBlock) * 4 * 2);
+}
+
+/// [vector of outputs][input block][tap][pair of inputs][high, low][kLanes][2]; channels that do not exist weigh nothing.
+template <int InBlock>
+void pack(const IntegerConvShape& shape, const IntegerWeights& weights, void* packed) {
+  const ConvShape& s = shape.conv;
+  pack_channels(s, weights, packed);
+  const Packed to = packed_of(packed, s);
+  const std::int64_t taps = s.kernel_h * s.kernel_w, k = s.k();
+  for (std::int64_t o = 0; o < packed_outputs(s.out_channels); ++o) {
+    std::int64_t sum = 0;
+    for (std::int64_t i = 0; o < s.out_channels && i < k; ++i) sum += weights.weight[o * k + i];
+    to.start[o] = -sum * weights.in_zero;
+  }
+  std::int16_t* w = to.weight;
+  for (std::int64_t o = 0; o < packed_outputs(s.out_channels); o += kLanes) {
+    for (std::int64_t block = 0; block < s.in_channels; block += InBlock) {
+      for (std::int64_t t = 0; t < taps; ++t) {
+        for (std::int64_t c = block; c < block + InBlock; c += 2, w += 4 * kLanes) {
+          for (int l = 0; l < kLanes; ++l) {
+            for (int i = 0; i < 2; ++i) {
+              const bool exists = o + l < s.out_channels && c + i < s.in_channels;
+              const int weight = exists ? weights.weight[((o + l) * s.in_channels + c + i) * taps + t] : 0;
+              w[2 * l + i] = static_cast<std::int16_t>(weight >> 8);
+              w[2 * kLanes + 2 * l + i] = static_cast<std::int16_t>(weight & 255);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+Halo halo(const ConvShape& s) {
+  return {static_cast<int>(s.pad_top), static_cast<int>(s.pad_left), static_cast<int>(s.pad_bottom), static_cast<int>(s.pad_right)};
+}
+
+}  // namespace
+}  // namespace KONV_ISA
+
+const IntegerConvCode KONV_ISA_CODE(conv_blocked_s16) = {
+    {KONV_ISA::chunks, KONV_ISA::workspace<kIntegerBlock>, KONV_ISA::run<kIntegerBlock>},
+    kIntegerBlock,
+    kIntegerBlock,
+    KONV_ISA::halo,
+    KONV_ISA::packed_bytes<kIntegerBlock>,
+    KONV_ISA::pack<kIntegerBlock>};
+const IntegerConvCode KONV_ISA_CODE(conv_first_s16) = {{KONV_ISA::chunks, KONV_ISA::workspace<kFirstBlock>, KONV_ISA::run<kFirstBlock>},
+                                                       kFirstBlock,
+                                                       kIntegerBlock,
+                                                       KONV_ISA::halo,
+                                                       KONV_ISA::packed_bytes<kFirstBlock>,
+                                                       KONV_ISA::pack<kFirstBlock>};
+
+}  // namespace konv
