@@ -199,6 +199,7 @@ class Smaller(Folder):
         pruned, both = self.path / "pruned.konv", self.path / "both.konv"
         konv("prune", model, "-o", pruned, "--sparsity", "0.3", "--calibration", self.images)
         self.assertLess(pruned.stat().st_size, model.stat().st_size)
+        self.assertLess(figures("inspect", pruned)["macs"], 0.8 * figures("inspect", model)["macs"])
         konv("quantize", pruned, "-o", both, "--weights", "int8", "--activations", "int8", "--calibration", self.images, "--reference", model)
         self.assertLess(both.stat().st_size, pruned.stat().st_size / 3)
         self.assertEqual(len(self.labels(both)), 10)
