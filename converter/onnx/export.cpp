@@ -10,6 +10,7 @@
 
 #include "converter/import.h"
 #include "engine/base/text.h"
+#include "engine/graph/weights.h"
 
 namespace konv::converter {
 
@@ -205,6 +206,7 @@ class GraphWriter {
     const Value& value = graph_.value(id);
     const Tensor tensor = value.kept_rows ? dense(*value.constant, *value.kept_rows) : *value.constant;
     if (!value.quantization) return writer_.initializer(value.name, tensor);
+    if (is_float(value.dtype)) return writer_.initializer(value.name, real_weights(value));
     writer_.initializer(value.name + ".quantized", tensor);
     const Scale scale = scales(value, value.name);
     set(raw("DequantizeLinear", {value.name + ".quantized", scale.scale, scale.zero}, value.name), "axis",

@@ -6,6 +6,7 @@
 #include "engine/api/model_impl.h"
 #include "engine/api/runtime_impl.h"
 #include "engine/compress/prune.h"
+#include "engine/compress/restore.h"
 #include "engine/compress/settings.h"
 #include "engine/compress/streams.h"
 
@@ -39,25 +40,37 @@ compress::Samples load_images(const Graph& graph, const CalibrationImages& image
   return samples;
 }
 
+/// The float network behind a model, folded.
+Graph float_graph(const Graph& graph) {
+  Graph real = compress::is_quantized(graph) ? compress::restored(graph) : graph;
+  passes::run(real, passes::select("default"), {.evaluate = run::evaluate});
+  return real;
+}
+
+/// What the finished model says about itself: what `before` said, and how it was made.
+void say_how_made(Graph& made, const Graph& before, const std::map<std::string, std::string>& notes) {
+  made.metadata = before.metadata;
+  for (const auto& [key, value] : notes) made.metadata.entries[key] = value;
+  made.name = before.name;
+}
+
 }  // namespace
 
 Model Model::quantize(const CalibrationImages& images, const QuantizeOptions& options, const Runtime& runtime, std::string* report) const {
   compress::QuantizeSettings settings;
-  settings.layers.weight_bits = compress::weight_bits_from("--weights", static_cast<DType>(options.weights));
-  settings.layers.activation_bits = compress::activation_bits_from("--activations", static_cast<DType>(options.activations));
+  compress::set_types(settings.layers, "--weights", static_cast<DType>(options.weights), static_cast<DType>(options.activations));
   settings.layers.calibrator = compress::calibrator_from(options.calibrator);
   settings.layers.rounding = compress::rounding_from(options.rounding);
   compress::apply_config(settings, options.config);
 
-  const Graph graph = optimize("default").impl_->graph();
-  const compress::Samples samples = load_images(graph, images);
-  const compress::Streams streams(images.count, runtime.impl_->pool, api::machine_for());
+  const Graph graph = float_graph(impl_->graph());
+  const Graph target = options.reference ? compress::with_weights_of(graph, float_graph(options.reference->impl_->graph())) : graph;
+  const bool calibrated = compress::needs_calibration(settings);
+  const compress::Samples samples = calibrated ? load_images(graph, images) : compress::Samples{};
+  const compress::Streams streams(calibrated ? images.count : 0, runtime.impl_->pool, api::machine_for());
   std::vector<compress::LayerReport> layers;
-  const Graph target = options.reference ? compress::with_weights_of(graph, options.reference->optimize("default").impl_->graph()) : graph;
   Graph result = compress::quantize(graph, target, samples, streams, settings, options.progress, &layers);
-  result.metadata = graph.metadata;
-  result.metadata.entries.insert(options.notes.begin(), options.notes.end());
-  result.name = graph.name;
+  say_how_made(result, graph, options.notes);
   if (report) *report = compress::report_json(layers);
   return Model(std::make_shared<Impl>(std::move(result)));
 }
@@ -66,16 +79,27 @@ Model Model::prune(const CalibrationImages& images, const PruneOptions& options,
   if (!(options.sparsity >= 0 && options.sparsity < 1))
     throw Error(fmt::format("--sparsity {}: expected a share from 0 up to 1", options.sparsity));
   if (options.granularity < 1) throw Error(fmt::format("--granularity {}: expected 1, 4, 8 or 16", options.granularity));
-  const Graph graph = optimize("default").impl_->graph();
-  const Graph target = options.reference ? compress::with_weights_of(graph, options.reference->optimize("default").impl_->graph()) : graph;
+  const Graph graph = float_graph(impl_->graph());
+  const Graph target = options.reference ? compress::with_weights_of(graph, float_graph(options.reference->impl_->graph())) : graph;
   const compress::Samples samples = load_images(graph, images);
   const compress::Streams streams(images.count, runtime.impl_->pool, api::machine_for());
+  const bool quantized = compress::is_quantized(impl_->graph());
   std::vector<compress::PrunedLayer> layers;
-  Graph result =
-      compress::prune_k_rows(graph, target, samples, streams, {options.sparsity, options.granularity}, options.progress, &layers);
-  result.metadata = graph.metadata;
-  result.metadata.entries.insert(options.notes.begin(), options.notes.end());
-  result.name = graph.name;
+  const auto progress = [&](std::size_t done, std::size_t total) {
+    if (options.progress) options.progress(done, quantized ? total + total / 2 : total);
+  };
+  Graph result = compress::prune(target, samples, streams, {options.sparsity, options.granularity, compress::prune_kind_from(options.kind)},
+                                 progress, &layers);
+  if (quantized) {  // back to the bits that it had
+    const std::size_t before = 2 * graph.nodes().size();
+    const auto rest = [&](std::size_t done, std::size_t total) {
+      if (options.progress) options.progress(before + done, before + total);
+    };
+    const bool same_shape = options.kind != "channels";
+    result = compress::quantize(result, same_shape ? compress::with_weights_of(result, target) : result, samples, streams,
+                                compress::settings_of(impl_->graph()), rest, nullptr);
+  }
+  say_how_made(result, graph, options.notes);
   if (report) *report = compress::report_json(layers);
   return Model(std::make_shared<Impl>(std::move(result)));
 }

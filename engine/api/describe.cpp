@@ -1,4 +1,5 @@
 // The graph for people and scripts: JSON and Graphviz.
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include <fmt/format.h>
@@ -52,12 +53,25 @@ Json tensors(const Graph& graph, const std::vector<ValueId>& ids) {
   return list;
 }
 
-/// Multiply-adds of one run with every open size 1; null when no plan can be made.
+/// The share of a step's multiply-adds that pruning has left.
+double kept_share(const Graph& graph, const plan::Step& step) {
+  for (const NodeId id : step.nodes) {
+    if (!graph.as<Conv>(id)) continue;
+    const Value& weight = graph.value(graph.node(id).input(Conv::kWeight));
+    if (!weight.kept_rows) continue;
+    const Dims& dense = weight.kept_rows->dense_dims;
+    return static_cast<double>(weight.kept_rows->rows.size() * static_cast<std::size_t>(dense[0])) /
+           static_cast<double>(element_count(dense));
+  }
+  return 1;
+}
+
+/// Multiply-adds of one run with every open size 1, without those of pruned rows; null when no plan can be made.
 Json multiply_adds(const Graph& graph) {
   try {
     const plan::Plan plan = plan::make(graph, run::by_value(graph, api::smallest_shapes(graph)), Machine::typical(Isa::portable));
     std::int64_t macs = 0;
-    for (const plan::Step& step : plan.steps) macs += step.macs;
+    for (const plan::Step& step : plan.steps) macs += std::llround(static_cast<double>(step.macs) * kept_share(graph, step));
     return macs;
   } catch (const Error&) {
     return nullptr;

@@ -153,9 +153,11 @@ Model Model::with_outputs(const std::vector<std::string>& values) const {
   for (const std::string& name : values) {
     const std::optional<ValueId> id = graph.find_value(name);
     if (!id) throw Error("value '" + name + "': is not in the graph; expected the name of a value");
-    outputs.push_back(*id);
+    const bool quantized = graph.value(*id).quantization.has_value() && !graph.value(*id).constant;
+    outputs.push_back(quantized ? graph.add(name + ".real", Identity{}, {*id}) : *id);
   }
   graph.set_outputs(std::move(outputs));
+  verify(graph);
   return Model(std::make_shared<Impl>(std::move(graph)));
 }
 

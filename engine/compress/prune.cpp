@@ -2,219 +2,297 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
+#include <numeric>
 #include <optional>
 
 #include <fmt/format.h>
 #include <konv/error.hpp>
 
-#include "engine/compress/k_rows.h"
-#include "engine/compress/layer.h"
-#include "engine/compress/statistics.h"
+#include "engine/compress/budget.h"
+#include "engine/compress/channels.h"
+#include "engine/compress/masked.h"
+#include "engine/compress/surgeon.h"
 #include "engine/graph/edit.h"
 #include "engine/graph/weights.h"
 
 namespace konv::compress {
 namespace {
 
-constexpr std::int64_t kStatisticsRows = 131072;
-constexpr double kTargetDamping = 0.01;  // of the mean diagonal of H: towards the original weights where the data say little
-constexpr double kRefitDamping = 1e-3;
+constexpr std::int64_t kRowMultiple = 4;         // that integer kernels take at once
+constexpr std::size_t kUnstructuredSteps = 256;  // of a layer's weights, in the budget
 
-/// A convolution whose rows may go: not grouped, not yet quantized.
-std::optional<Layer> prunable(const Graph& graph, NodeId id) {
-  const auto* conv = graph.as<Conv>(id);
-  if (!conv || conv->groups != 1) return {};
-  const std::optional<Layer> layer = layer_of(graph, id);
-  if (!layer || graph.value(layer->weight).quantization) return {};
-  return layer;
+/// What the three kinds share: two walks over the network, the survey and the refit.
+struct Work {
+  const Graph& graph;
+  const Samples& inputs;
+  const Streams& streams;
+  const PruneSettings& settings;
+  const std::function<void()>& step;
+  std::vector<FittedLayer>& report;
+
+  void look(const std::function<void(const Layer&, const ConvShape&, const Moments&)>& f) const { survey(graph, inputs, streams, f, step); }
+  Graph fit(Graph smaller, const RefitOptions& options) const {
+    return refit(std::move(smaller), graph, inputs, streams, options, step, report);
+  }
+};
+
+double sum(const std::vector<double>& values) { return std::accumulate(values.begin(), values.end(), 0.0); }
+
+/// How many groups are gone after each step of a layer: until the rows that stay are a multiple of kRowMultiple, where single ones go.
+std::vector<std::size_t> row_steps(const RowGroups& groups, const Removal& removal, std::int64_t granularity, std::int64_t k) {
+  std::vector<std::size_t> steps;
+  std::int64_t left = k;
+  for (std::size_t i = 0; i < removal.order.size(); ++i) {
+    left -= std::ssize(groups[static_cast<std::size_t>(removal.order[i])]);
+    if (granularity >= kRowMultiple || left % kRowMultiple == 0) steps.push_back(i + 1);
+  }
+  return steps;
 }
 
-Matrix restricted(const Matrix& t, const Matrix& w, const Matrix& h, double damping, std::span<const std::int32_t> keep) {
-  const double amount = damping * std::max(mean_diagonal(h), 1e-30);
-  Matrix right = columns_of(t, keep);
-  const Matrix original = columns_of(w, keep);
-  for (std::int64_t o = 0; o < right.rows; ++o) add_scaled(right.row(o), amount, original.row(o));
-  return solve_rows(damped(submatrix(h, keep), amount), right);
-}
-
-class Pruner {
- public:
-  Pruner(const Graph& graph, const Graph& target, const Streams& streams, const PruneSettings& settings)
-      : source_(graph), target_(target), graph_(graph), streams_(streams), settings_(settings), order_(graph.nodes()) {}
-
-  Graph run(const Samples& inputs, const Progress& progress, std::vector<PrunedLayer>* report) {
+Graph prune_k_rows(const Work& work) {
+  struct Plan {
+    RowGroups groups;
+    std::vector<std::size_t> steps;
+    std::size_t count = 0;
+  };
+  std::vector<NodeId> layers;
+  std::vector<Plan> plans;
+  std::vector<LayerCurve> curves;
+  work.look([&](const Layer& layer, const ConvShape& shape, const Moments& m) {
+    if (!prunable(work.graph, layer)) return;
+    Plan plan{.groups = row_groups(shape.in_channels, shape.kernel_h * shape.kernel_w, work.settings.granularity)};
+    const Removal removal = removal_order(layer_weights(work.graph, layer), m.h, plan.groups, plan.groups.size());
+    plan.steps = row_steps(plan.groups, removal, work.settings.granularity, shape.k());
+    LayerCurve curve{.variance = sum(m.target_variance), .all_macs = static_cast<double>(shape.macs())};
     std::size_t done = 0;
-    const std::size_t total = 2 * order_.size();
-    const auto step = [&] {
-      if (progress) progress(++done, total);
-    };
-    // What every layer would lose, on the unpruned network.
-    std::vector<NodeId> layers;
-    std::vector<LayerCurve> curves;
-    begin(inputs);
-    for (const NodeId id : order_) {
-      if (!is_activation(target_, target_.node(id).output())) continue;
-      const std::optional<Layer> layer = prunable(source_, id);
-      if (layer) {
-        layers.push_back(id);
-        curves.push_back(curve_of(*layer, run_node(without_activation(target_, *layer, false), id, reals_)));
-      }
-      reals_[target_.node(id).output()] = run_node(target_, id, reals_);
-      release(id);
-      step();
+    for (const std::size_t count : plan.steps) {
+      double macs = 0;
+      for (; done < count; ++done)
+        macs += static_cast<double>(shape.out_pixels() * shape.out_channels *
+                                    std::ssize(plan.groups[static_cast<std::size_t>(removal.order[done])]));
+      curve.macs.push_back(macs);
+      curve.loss.push_back(removal.loss[count - 1]);
     }
-    if (layers.empty())
-      throw Error("the model has no convolution whose rows can be pruned; expected one of float32 weights that is not grouped");
-    const std::vector<std::size_t> counts = allocate(curves, settings_.share);
-    for (std::size_t i = 0; i < layers.size(); ++i) remove_[layers[i]] = counts[i];
+    layers.push_back(layer.node);
+    plans.push_back(std::move(plan));
+    curves.push_back(std::move(curve));
+  });
+  const std::vector<std::size_t> taken = allocate(curves, work.settings.share);
+  std::map<NodeId, Plan*> by_node;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    plans[i].count = taken[i] ? plans[i].steps[taken[i] - 1] : 0;
+    by_node[layers[i]] = &plans[i];
+  }
+  RefitOptions options;
+  options.granularity = work.settings.granularity;
+  options.choose = [&](NodeId id, const Matrix& w, const Matrix& h) {
+    const Plan& plan = *by_node.at(id);
+    return Kept{kept_rows(plan.groups, removal_order(w, h, plan.groups, plan.count), plan.count), {}};
+  };
+  return work.fit(work.graph, options);
+}
 
-    begin(inputs);
-    for (const NodeId id : order_) {
-      if (!is_activation(target_, target_.node(id).output())) continue;
-      process(id);
-      release(id);
-      step();
+Graph prune_weights(const Work& work) {
+  std::vector<NodeId> layers;
+  std::vector<LayerCurve> curves;
+  work.look([&](const Layer& layer, const ConvShape& shape, const Moments& m) {
+    if (!prunable(work.graph, layer)) return;
+    const std::vector<double> losses = weight_losses(layer_weights(work.graph, layer), m.h);
+    LayerCurve curve{.variance = sum(m.target_variance), .all_macs = static_cast<double>(shape.macs())};
+    double total = 0;
+    std::size_t done = 0;
+    for (std::size_t s = 1; s <= kUnstructuredSteps; ++s) {
+      const std::size_t before = done;
+      for (; done < losses.size() * s / kUnstructuredSteps; ++done) total += losses[done];
+      curve.loss.push_back(total);
+      curve.macs.push_back(std::max(1e-9, static_cast<double>(shape.out_pixels()) * static_cast<double>(done - before)));
     }
-    if (report) *report = std::move(reports_);
-    Graph result = graph_.compacted();
-    verify(result);
-    return result;
+    layers.push_back(layer.node);
+    curves.push_back(std::move(curve));
+  });
+  const std::vector<std::size_t> taken = allocate(curves, work.settings.share);
+  std::map<NodeId, double> shares;
+  for (std::size_t i = 0; i < layers.size(); ++i)
+    shares[layers[i]] = static_cast<double>(taken[i]) / static_cast<double>(kUnstructuredSteps);
+  RefitOptions options;
+  options.choose = [&](NodeId id, const Matrix& w, const Matrix& h) {
+    Kept kept;
+    kept.rows.resize(static_cast<std::size_t>(w.columns));
+    std::iota(kept.rows.begin(), kept.rows.end(), 0);
+    if (shares.at(id) > 0) kept.mask = weight_mask(w, h, shares.at(id));
+    return kept;
+  };
+  return work.fit(work.graph, options);
+}
+
+/// Takes channel groups one after the other: what all layers that read them lose with them, as a share of their variance, per multiply-add saved.
+class ChannelChoice {
+ public:
+  ChannelChoice(const Graph& graph, const ChannelGroups& groups)
+      : graph_(graph), groups_(groups), readers_(n()), writers_(n()), loss_(n()), gone_(n()) {
+    for (const NodeId id : graph.nodes()) {
+      const std::optional<Layer> layer = layer_of(graph, id);
+      if (!layer) continue;
+      const ConvShape shape = layer_shape(graph, *layer);
+      const bool conv = graph.as<Conv>(id) != nullptr;
+      if (conv) all_macs_ += static_cast<double>(shape.macs());
+      Size size{conv ? static_cast<double>(shape.out_pixels()) : 0.0, static_cast<double>(shape.out_channels),
+                static_cast<double>(shape.k())};
+      for (const std::int32_t g : groups.of(graph.node(id).output())) ++writers_[at(g)][sizes_.size()];
+      sizes_.push_back(size);
+      if (shape.groups == 1) numbers_[id] = sizes_.size() - 1;
+    }
+  }
+
+  /// A layer that reads channels, as the survey found it.
+  void add_reader(const Layer& layer, const ConvShape& shape, const Moments& m) {
+    const std::vector<std::int32_t>& in = groups_.of(layer.input);
+    const std::int64_t taps = shape.kernel_h * shape.kernel_w;
+    std::map<std::int32_t, std::vector<std::int32_t>> rows;
+    for (std::size_t c = 0; c < in.size(); ++c) {
+      for (std::int64_t tap = 0; tap < taps; ++tap)
+        rows[in[c]].push_back(static_cast<std::int32_t>(static_cast<std::int64_t>(c) * taps + tap));
+    }
+    RowGroups units;
+    for (auto& [group, list] : rows) {
+      readers_[at(group)].push_back({surgeons_.size(), static_cast<std::int32_t>(units.size()), numbers_.at(layer.node), std::ssize(list)});
+      units.push_back(std::move(list));
+    }
+    surgeons_.push_back(std::make_unique<Surgeon>(layer_weights(graph_, layer), m.h, std::move(units)));
+    variances_.push_back(std::max(1e-30, sum(m.target_variance)));
+  }
+
+  std::vector<bool> choose(double share) {
+    for (std::size_t g = 0; g < n(); ++g) loss_[g] = loss(g);
+    double left = share * all_macs_;
+    while (left > 0) {
+      std::size_t best = n();
+      double least = INFINITY;
+      for (std::size_t g = 0; g < n(); ++g) {
+        if (!may_go(g)) continue;
+        const double price = loss_[g] / std::max(1.0, saved(g));
+        if (price < least) least = price, best = g;
+      }
+      if (best == n()) break;
+      left -= saved(best);
+      take(best);
+    }
+    return gone_;
   }
 
  private:
-  void begin(const Samples& inputs) {
-    reals_.clear();
-    pruned_.clear();
-    reads_.clear();
-    for (int v = 0; v < source_.value_count(); ++v) reads_.push_back(source_.reader_count({v}));
-    reals_[source_.inputs().front()] = inputs;
-    pruned_[source_.inputs().front()] = inputs;
-  }
+  struct Size {
+    double pixels, outputs, rows;  ///< as far as they are left
+  };
+  struct Reader {
+    std::size_t surgeon;
+    std::int32_t unit;
+    std::size_t layer;
+    std::int64_t rows;
+  };
 
-  Samples run_node(const Graph& graph, NodeId id, const std::map<ValueId, Samples>& values) const {
-    std::map<ValueId, const Samples*> inputs;
-    std::vector<ValueId> activations;
-    alone(graph, id, activations);
-    for (const ValueId value : activations) inputs[value] = &values.at(value);
-    return streams_.run(graph, id, inputs);
-  }
+  std::size_t n() const { return static_cast<std::size_t>(groups_.count()); }
+  static std::size_t at(std::int32_t g) { return static_cast<std::size_t>(g); }
 
-  RowGroups groups_of(const ConvShape& shape) const {
-    return row_groups(shape.in_channels, shape.kernel_h * shape.kernel_w, settings_.granularity);
-  }
-
-  /// `sums`: its outputs before the activation, shortcut included; errors count against their variance.
-  LayerCurve curve_of(const Layer& layer, const Samples& sums) const {
-    const ConvShape shape = layer_shape(source_, layer);
-    const Moments m = moments(streams_, shape, reals_.at(layer.input), nullptr, &sums, kStatisticsRows).front();
-    const Matrix w = layer_weights(source_, layer);
-    const RowGroups groups = groups_of(shape);
-    LayerCurve curve;
-    curve.removal = removal_order(w, m.h, groups, groups.size());
-    const auto per_row = static_cast<double>(shape.out_pixels() * shape.out_channels);
-    for (const std::int32_t group : curve.removal.order)
-      curve.macs.push_back(per_row * static_cast<double>(groups[static_cast<std::size_t>(group)].size()));
-    curve.all_macs = static_cast<double>(shape.macs());
-    curve.variance = 0;
-    for (const double variance : m.target_variance) curve.variance += variance;
-    return curve;
-  }
-
-  void process(NodeId id) {
-    const Node node = source_.node(id);
-    const std::optional<Layer> layer = layer_of(source_, id);
-    const bool refit = layer && !source_.value(layer->weight).quantization;
-    if (!refit) {
-      reals_[node.output()] = run_node(target_, id, reals_);
-      pruned_[node.output()] = run_node(graph_, id, pruned_);
-      return;
+  bool may_go(std::size_t g) const {
+    if (gone_[g] || groups_.fixed(static_cast<std::int32_t>(g)) || writers_[g].empty()) return false;
+    for (const auto& [layer, outputs] : writers_[g]) {
+      if (sizes_[layer].outputs <= outputs) return false;  // something stays in every layer
     }
-    Samples wanted = run_node(without_activation(target_, *layer, false), id, reals_);
-    Samples result = make_samples(DType::float32, wanted.dims, wanted.images);
-    for (std::int64_t i = 0; i < wanted.elements() * wanted.images; ++i) result.f32(0)[i] = apply(layer->activation, wanted.f32(0)[i]);
-    reals_[node.output()] = std::move(result);
-    if (layer->residual) {  // the layer also repairs what its shortcut has lost
-      const Samples& shortcut = pruned_.at(layer->residual);
-      for (std::int64_t i = 0; i < wanted.elements() * wanted.images; ++i) wanted.f32(0)[i] -= shortcut.f32(0)[i];
+    for (const Reader& reader : readers_[g]) {
+      if (sizes_[reader.layer].rows <= static_cast<double>(reader.rows)) return false;
     }
-    const ConvShape shape = layer_shape(source_, *layer);
-    const std::vector<Moments> groups = moments(streams_, shape, pruned_.at(layer->input), nullptr, &wanted, kStatisticsRows);
-    if (shape.groups == 1) write_weights(*layer, shape, groups.front());
-    pruned_[node.output()] = run_node(graph_, id, pruned_);
+    return true;
   }
 
-  void write_weights(const Layer& layer, const ConvShape& shape, const Moments& m) {
-    const Matrix original = layer_weights(target_, layer);
-    std::vector<std::int32_t> keep(static_cast<std::size_t>(shape.k()));
-    for (std::size_t i = 0; i < keep.size(); ++i) keep[i] = static_cast<std::int32_t>(i);
-    const auto found = remove_.find(layer.node);
-    const std::size_t count = found == remove_.end() ? 0 : found->second;
-    if (count > 0) {
-      const RowGroups groups = groups_of(shape);
-      const Matrix best = restricted(m.t, original, m.h, kTargetDamping, keep);
-      keep = kept_rows(groups, removal_order(best, m.h, groups, count), count);
-    }
-    const Matrix w = restricted(m.t, original, m.h, kRefitDamping, keep);
-    std::vector<float> weights, bias;
-    double noise = 0, signal = 0;
-    const Matrix h = submatrix(m.h, keep), t = columns_of(m.t, keep);
-    for (std::int64_t o = 0; o < w.rows; ++o) {
-      double shift = m.target_mean[static_cast<std::size_t>(o)], whw = 0;
-      for (std::int64_t i = 0; i < w.columns; ++i) {
-        shift -= w.at(o, i) * m.mean[static_cast<std::size_t>(keep[static_cast<std::size_t>(i)])];
-        whw += w.at(o, i) * dot(h.row(i), w.row(o));
-      }
-      bias.push_back(static_cast<float>(shift));
-      noise += std::max(0.0, m.target_variance[static_cast<std::size_t>(o)] - 2 * dot(w.row(o), t.row(o)) + whw);
-      signal += m.target_variance[static_cast<std::size_t>(o)];
-    }
-    write(layer, w, keep, shape.k(), bias);
-    if (count > 0)
-      reports_.push_back(
-          {source_.node(layer.node).name, shape.k(), std::ssize(keep), 10 * std::log10(std::max(signal, 1e-30) / std::max(noise, 1e-30))});
+  double loss(std::size_t g) const {
+    double total = 0;
+    for (const Reader& reader : readers_[g]) total += surgeons_[reader.surgeon]->loss(reader.unit) / variances_[reader.surgeon];
+    return total;
   }
 
-  void write(const Layer& layer, const Matrix& w, const std::vector<std::int32_t>& keep, std::int64_t k, const std::vector<float>& bias) {
-    const Value& before = source_.value(layer.weight);
-    const Dims dense = before.kept_rows ? before.kept_rows->dense_dims : before.constant->dims;
-    std::vector<float> weights(w.values.size());
-    for (std::int64_t o = 0; o < w.rows; ++o) {
-      for (std::int64_t i = 0; i < w.columns; ++i)
-        weights[static_cast<std::size_t>(layer.transposed ? i * w.rows + o : o * w.columns + i)] = static_cast<float>(w.at(o, i));
-    }
-    const bool whole = std::ssize(keep) == k;
-    const ValueId weight =
-        graph_.add_constant(before.name + (whole ? ".refitted" : ".pruned"), make_f32(whole ? dense : Dims{w.rows, w.columns}, weights));
-    if (!whole)
-      graph_.value(weight).kept_rows = KeptRows{keep, static_cast<std::int32_t>(std::min(settings_.granularity, dense[1])), dense};
-    Node& node = graph_.mutable_node(layer.node);
-    if (node.inputs.size() < 3) node.inputs.resize(3);
-    node.inputs[1] = weight;
-    node.inputs[2] = graph_.add_constant(node.name + ".bias.refitted", make_f32({w.rows}, bias));
-    if (auto* gemm = std::get_if<Gemm>(&node.op)) gemm->beta = 1;
-    graph_.refresh_index();
+  double saved(std::size_t g) const {
+    double macs = 0;
+    for (const auto& [layer, outputs] : writers_[g]) macs += sizes_[layer].pixels * sizes_[layer].rows * outputs;
+    for (const Reader& reader : readers_[g])
+      macs += sizes_[reader.layer].pixels * sizes_[reader.layer].outputs * static_cast<double>(reader.rows);
+    return macs;
   }
 
-  void release(NodeId id) {
-    for (const ValueId input : source_.node(id).inputs) {
-      if (!input || source_.value(input).constant || --reads_[static_cast<std::size_t>(input.index)] > 0) continue;
-      reals_.erase(input);
-      pruned_.erase(input);
+  void take(std::size_t g) {
+    gone_[g] = true;
+    for (const auto& [layer, outputs] : writers_[g]) sizes_[layer].outputs -= outputs;
+    std::vector<bool> changed(surgeons_.size());
+    for (const Reader& reader : readers_[g]) {
+      surgeons_[reader.surgeon]->remove(reader.unit);
+      sizes_[reader.layer].rows -= static_cast<double>(reader.rows);
+      changed[reader.surgeon] = true;
+    }
+    for (std::size_t other = 0; other < n(); ++other) {
+      if (may_go(other) && std::any_of(readers_[other].begin(), readers_[other].end(), [&](const Reader& r) { return changed[r.surgeon]; }))
+        loss_[other] = loss(other);
     }
   }
 
-  const Graph &source_, &target_;
-  Graph graph_;
-  const Streams& streams_;
-  const PruneSettings& settings_;
-  std::vector<NodeId> order_;
-  std::map<NodeId, std::size_t> remove_;
-  std::map<ValueId, Samples> reals_, pruned_;
-  std::vector<int> reads_;
-  std::vector<PrunedLayer> reports_;
+  const Graph& graph_;
+  const ChannelGroups& groups_;
+  std::vector<std::vector<Reader>> readers_;            // by group
+  std::vector<std::map<std::size_t, double>> writers_;  // by group: layers and how many of their outputs are it
+  std::vector<double> loss_;
+  std::vector<bool> gone_;
+  std::vector<Size> sizes_;
+  std::map<NodeId, std::size_t> numbers_;
+  std::vector<std::unique_ptr<Surgeon>> surgeons_;
+  std::vector<double> variances_;
+  double all_macs_ = 0;
 };
 
+Graph prune_channels(const Work& work) {
+  const ChannelGroups groups(work.graph);
+  ChannelChoice choice(work.graph, groups);
+  work.look([&](const Layer& layer, const ConvShape& shape, const Moments& m) { choice.add_reader(layer, shape, m); });
+  const std::vector<bool> gone = choice.choose(work.settings.share);
+  RefitOptions options;
+  for (const NodeId id : work.graph.nodes()) {
+    if (layer_of(work.graph, id)) options.channels[id] = kept_channels(groups, work.graph.node(id).output(), gone);
+  }
+  return work.fit(without_channels(work.graph, groups, gone), options);
+}
+
+void expect_float(const Graph& graph) {
+  if (graph.inputs().size() != 1)
+    throw Error(fmt::format("the model has {} inputs; expected one to calibrate with", graph.inputs().size()));
+  for (int v = 0; v < graph.value_count(); ++v) {
+    if (graph.value({v}).quantization) throw Error(fmt::format("value '{}': is quantized; expected a float model", graph.value({v}).name));
+  }
+  if (prunable_layers(graph).empty())
+    throw Error("the model has no convolution that can be pruned; expected one with constant float32 weights that is not grouped");
+}
+
 }  // namespace
+
+Graph prune(const Graph& graph, const Samples& inputs, const Streams& streams, const PruneSettings& settings, const Progress& progress,
+            std::vector<PrunedLayer>* report) {
+  expect_float(graph);
+  std::size_t done = 0;
+  const std::size_t total = 2 * graph.nodes().size();
+  const std::function<void()> step = [&] {
+    if (progress) progress(++done, total);
+  };
+  std::vector<FittedLayer> fitted;
+  const Work work{graph, inputs, streams, settings, step, fitted};
+  const Graph smaller = settings.kind == PruneKind::k_rows     ? prune_k_rows(work)
+                        : settings.kind == PruneKind::channels ? prune_channels(work)
+                                                               : prune_weights(work);
+  if (report) {
+    for (const FittedLayer& layer : fitted)
+      report->push_back({graph.node(layer.node).name, layer.weights, layer.kept, layer.signal_to_noise});
+  }
+  Graph result = smaller.compacted();
+  verify(result);
+  return result;
+}
 
 Graph with_weights_of(const Graph& graph, const Graph& reference) {
   std::map<std::string, NodeId> named;
@@ -246,16 +324,6 @@ Graph with_weights_of(const Graph& graph, const Graph& reference) {
   }
   target.refresh_index();
   return target;
-}
-
-Graph prune_k_rows(const Graph& graph, const Graph& target, const Samples& inputs, const Streams& streams, const PruneSettings& settings,
-                   const Progress& progress, std::vector<PrunedLayer>* report) {
-  for (int v = 0; v < graph.value_count(); ++v) {
-    if (graph.value({v}).quantization)
-      throw Error(fmt::format("value '{}': is quantized; expected a float model (prune first, then quantize with --reference)",
-                              graph.value({v}).name));
-  }
-  return Pruner(graph, target, streams, settings).run(inputs, progress, report);
 }
 
 }  // namespace konv::compress

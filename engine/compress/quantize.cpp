@@ -9,17 +9,17 @@
 #include <konv/error.hpp>
 
 #include "engine/compress/layer.h"
+#include "engine/compress/narrow.h"
 #include "engine/compress/pack.h"
 #include "engine/compress/statistics.h"
+#include "engine/compress/targets.h"
 #include "engine/graph/edit.h"
 
 namespace konv::compress {
 namespace {
 
-constexpr std::int64_t kStatisticsRows = 131072;  // samples that a layer's moments are taken over, at most
-constexpr std::int64_t kClipSamples = 1 << 17;    // values that a clip is chosen by
-constexpr std::int64_t kErrorImages = 32;         // images on which candidates for a clip are compared
-constexpr double kTargetDamping = 0.01;           // of the mean diagonal of H
+constexpr std::int64_t kClipSamples = 1 << 17;  // values that a clip is chosen by
+constexpr std::int64_t kErrorImages = 32;       // images on which candidates for a clip are compared
 
 /// Operators that hand values on as they are: their output has their input's scale.
 bool keeps_values(const Op& op) {
@@ -59,12 +59,18 @@ class Quantizer {
   }
 
   Graph run(const Samples& inputs, const Progress& progress, std::vector<LayerReport>* report) {
-    const ValueId input = graph_.inputs().front();
-    reals_[input] = inputs;
-    integers_[input] = inputs;
     std::size_t done = 0;
+    if (!layers_.empty()) {
+      reals_[graph_.inputs().front()] = inputs;
+      integers_[graph_.inputs().front()] = inputs;
+    }
     for (const NodeId id : order_) {
-      if (is_activation(float_graph_, float_graph_.node(id).output())) process(id);
+      if (!layers_.empty() && is_activation(float_graph_, float_graph_.node(id).output())) process(id);
+      if (const auto narrow = narrow_.find(id); narrow != narrow_.end()) {
+        LayerReport layer{.name = float_graph_.node(id).name, .weight_bits = bits(narrow->second)};
+        layer.signal_to_noise = narrow_weight(graph_, id, narrow->second);
+        reports_.push_back(std::move(layer));
+      }
       if (progress) progress(++done, order_.size());
     }
     double noise = 0;
@@ -96,7 +102,10 @@ class Quantizer {
         if (s.weight_bits > 0) s.weight_bits = std::max(s.weight_bits, settings_.end_bits);
         if (s.activation_bits > 0) s.activation_bits = std::max(s.activation_bits, settings_.end_bits);
       }
-      if (s.weight_bits == 0) continue;
+      if (s.weight_bits == 0) {
+        if (s.storage != DType::float32) narrow_[id] = s.storage;
+        continue;
+      }
       if (s.activation_bits > 8 && s.weight_bits < 8)
         throw Error(fmt::format("{}: {}-bit weights with {}-bit activations have no kernel; expected weights of 8 or 16 bits",
                                 label(float_graph_.node(id)), s.weight_bits, s.activation_bits));
@@ -177,13 +186,11 @@ class Quantizer {
   }
 
   void expect_finite(const Samples& samples, const Node& node) const {
-    for (std::int64_t image = 0; image < samples.images; ++image) {
-      const float* x = samples.f32(image);
-      for (std::int64_t i = 0; i < samples.elements(); ++i) {
-        if (!std::isfinite(x[i]))
-          throw Error(fmt::format("{}: gives {} for calibration image {}; expected finite activations", label(node), x[i], image));
-      }
-    }
+    const std::span<const float> x = samples.reals();
+    const auto found = std::find_if(x.begin(), x.end(), [](float y) { return !std::isfinite(y); });
+    if (found == x.end()) return;
+    throw Error(fmt::format("{}: gives {} for calibration image {}; expected finite activations", label(node), *found,
+                            (found - x.begin()) / samples.elements()));
   }
 
   // Clips.
@@ -236,7 +243,9 @@ class Quantizer {
     Samples real = make_samples(DType::float32, samples.dims, images), off = make_samples(DType::float32, samples.dims, images);
     for (std::int64_t n = 0; n < images; ++n) {
       to_reals(samples, q, n * samples.images / images, real.f32(n));
-      for (std::int64_t i = 0; i < elements; ++i) off.f32(n)[i] = quantized(real.f32(n)[i], quantization, dtype) - real.f32(n)[i];
+      const float* x = real.f32(n);
+      float* e = off.f32(n);
+      for (std::int64_t i = 0; i < elements; ++i) e[i] = quantized(x[i], quantization, dtype) - x[i];
     }
     double total = 0;
     for (const Layer& reader : readers) {
@@ -250,10 +259,7 @@ class Quantizer {
 
   static double energy(const Samples& samples) {
     double sum = 0;
-    for (std::int64_t n = 0; n < samples.images; ++n) {
-      for (std::int64_t i = 0; i < samples.elements(); ++i)
-        sum += static_cast<double>(samples.f32(n)[i]) * static_cast<double>(samples.f32(n)[i]);
-    }
+    for (const float x : samples.reals()) sum += static_cast<double>(x) * static_cast<double>(x);
     return sum;
   }
 
@@ -309,27 +315,12 @@ class Quantizer {
     if (layer.residual) {
       const ValueId residual = version(layer.residual, settings.activation_bits ? skip_bits_ : 0);
       set_input(id, Conv::kResidual, residual);
-      subtract(target, integers_.at(residual), scale_of(residual));
+      target = difference(target, integers_.at(residual), scale_of(residual));
     }
     const ConvShape shape = layer_shape(float_graph_, layer);
     const std::vector<Moments> groups = moments(streams_, shape, integers_.at(input), scale_of(input), &target, kStatisticsRows);
     write_weights(layer, shape, settings, groups);
     finish_output(id);
-  }
-
-  static Samples activated(const Samples& target, const konv::Activation& activation) {
-    Samples result = make_samples(DType::float32, target.dims, target.images);
-    const std::int64_t count = target.elements() * target.images;
-    for (std::int64_t i = 0; i < count; ++i) result.f32(0)[i] = apply(activation, target.f32(0)[i]);
-    return result;
-  }
-
-  static void subtract(Samples& target, const Samples& residual, const Quantization* q) {
-    std::vector<float> image(static_cast<std::size_t>(target.elements()));
-    for (std::int64_t n = 0; n < target.images; ++n) {
-      to_reals(residual, q, n, image.data());
-      for (std::int64_t i = 0; i < target.elements(); ++i) target.f32(n)[i] -= image[static_cast<std::size_t>(i)];
-    }
   }
 
   void write_weights(const Layer& layer, const ConvShape& shape, const LayerSettings& settings, const std::vector<Moments>& groups) {
@@ -424,6 +415,7 @@ class Quantizer {
   const QuantizeSettings& settings_;
   std::vector<NodeId> order_;
   std::map<NodeId, LayerSettings> layers_;
+  std::map<NodeId, DType> narrow_;  // layers that stay real, stored in fewer bits
   std::set<std::string> unknown_;
   std::vector<int> wanted_;  // by value: bits that integer readers want, 0: none
   int skip_bits_ = 8;
@@ -436,9 +428,14 @@ class Quantizer {
 
 }  // namespace
 
+bool needs_calibration(const QuantizeSettings& settings) {
+  return settings.layers.weight_bits > 0 ||
+         std::any_of(settings.named.begin(), settings.named.end(), [](const auto& named) { return named.second.weight_bits > 0; });
+}
+
 Graph quantize(const Graph& graph, const Graph& target, const Samples& inputs, const Streams& streams, const QuantizeSettings& settings,
                const Progress& progress, std::vector<LayerReport>* report) {
-  if (graph.inputs().size() != 1)
+  if (graph.inputs().size() != 1 && needs_calibration(settings))
     throw Error(fmt::format("the model has {} inputs; expected one to calibrate with", graph.inputs().size()));
   return Quantizer(graph, target, streams, settings).run(inputs, progress, report);
 }

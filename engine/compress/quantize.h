@@ -8,14 +8,16 @@
 #include <vector>
 
 #include "engine/compress/clip.h"
+#include "engine/compress/refit.h"
 #include "engine/compress/rounding.h"
 #include "engine/compress/streams.h"
 
 namespace konv::compress {
 
-/// Bits of 0 mean float32.
+/// Bits of 0 mean real numbers.
 struct LayerSettings {
   int weight_bits = 8;
+  DType storage = DType::float32;  ///< of real weights: float32, float16 or bfloat16
   int activation_bits = 8;
   Calibrator calibrator = Calibrator::automatic;
   Rounding rounding = Rounding::full;
@@ -38,8 +40,8 @@ struct LayerReport {
   double noise_share = 0;      ///< of the sum over all layers of noise / signal
 };
 
-/// `progress(done, total)` may be empty.
-using Progress = std::function<void(std::size_t, std::size_t)>;
+/// Whether any layer is asked to compute in integers: without one, no image is looked at.
+bool needs_calibration(const QuantizeSettings& settings);
 
 /// `graph`: folded by the default passes. `target`: itself, or the same nodes with the weights whose outputs are to be met (with_weights_of in prune.h). `inputs`: the images, for its only input. Throws konv::Error naming the node for what cannot be quantized as asked,
 /// and for activations that are not finite.

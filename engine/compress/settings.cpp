@@ -12,8 +12,18 @@ using Json = nlohmann::json;
 DType type_from(const std::string& option, const Json& value) {
   const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
   const std::optional<DType> type = dtype_from_name(text);
-  if (!type) throw Error(fmt::format("{}: '{}' is no type; expected float32, int16, int8, int4 or int2", option, text));
+  if (!type) throw Error(fmt::format("{}: '{}' is no type; expected float32, float16, bfloat16, int16, int8, int4 or int2", option, text));
   return *type;
+}
+
+void set_weights(LayerSettings& layer, const std::string& option, DType type) {
+  const bool integer = type == DType::int2 || type == DType::int4 || type == DType::int8 || type == DType::int16;
+  if (!integer && type != DType::float32 && type != DType::float16 && type != DType::bfloat16) {
+    throw Error(fmt::format("{} {}: is no type of weights; expected float32, float16, bfloat16, int16, int8, int4 or int2", option,
+                            konv::name(type)));
+  }
+  layer.weight_bits = integer ? bits(type) : 0;
+  layer.storage = integer ? DType::float32 : type;
 }
 
 void apply_layer(LayerSettings& layer, const std::string& who, const Json& json) {
@@ -22,7 +32,7 @@ void apply_layer(LayerSettings& layer, const std::string& who, const Json& json)
     const std::string option = who + "." + key;
     if (key == "weights") {
       const DType type = type_from(option, value);
-      layer.weight_bits = type == DType::float32 ? 0 : weight_bits_from(option, type);
+      set_weights(layer, option, type);
     } else if (key == "activations") {
       layer.activation_bits = activation_bits_from(option, type_from(option, value));
     } else if (key == "calibrator" && value.is_string()) {
@@ -51,9 +61,20 @@ Rounding rounding_from(const std::string& text) {
   throw Error("--rounding " + text + ": is unknown; expected nearest, gptq or full");
 }
 
-int weight_bits_from(const std::string& option, DType type) {
-  if (type == DType::int2 || type == DType::int4 || type == DType::int8 || type == DType::int16) return bits(type);
-  throw Error(fmt::format("{} {}: is no type of quantized weights; expected int16, int8, int4 or int2", option, konv::name(type)));
+PruneKind prune_kind_from(const std::string& text) {
+  if (text == "k-rows") return PruneKind::k_rows;
+  if (text == "channels") return PruneKind::channels;
+  if (text == "unstructured") return PruneKind::unstructured;
+  throw Error("--kind " + text + ": is unknown; expected k-rows, channels or unstructured");
+}
+
+void set_types(LayerSettings& layer, const std::string& option, DType weights, DType activations) {
+  set_weights(layer, option, weights);
+  layer.activation_bits = activation_bits_from("--activations", activations);
+  if (layer.weight_bits == 0 && layer.activation_bits > 0) {
+    throw Error(fmt::format("{} {}: has no kernel with {} activations; expected --activations float32", option, konv::name(weights),
+                            konv::name(activations)));
+  }
 }
 
 int activation_bits_from(const std::string& option, DType type) {
@@ -108,7 +129,7 @@ std::string report_json(const std::vector<LayerReport>& layers) {
 std::string report_json(const std::vector<PrunedLayer>& layers) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const PrunedLayer& l : layers)
-    list.push_back({{"name", l.name}, {"rows", l.rows}, {"kept", l.kept}, {"signal_to_noise_db", l.signal_to_noise}});
+    list.push_back({{"name", l.name}, {"weights", l.weights}, {"kept", l.kept}, {"signal_to_noise_db", l.signal_to_noise}});
   return nlohmann::ordered_json{{"layers", list}}.dump(2);
 }
 

@@ -12,11 +12,13 @@ namespace konv::compress {
 /// Throw konv::Error naming the option.
 Calibrator calibrator_from(const std::string& name);
 Rounding rounding_from(const std::string& name);
-int weight_bits_from(const std::string& option, DType type);
+PruneKind prune_kind_from(const std::string& name);
+/// Types of a layer; weights of floats stay real and want float32 activations.
+void set_types(LayerSettings& layer, const std::string& option, DType weights, DType activations);
 int activation_bits_from(const std::string& option, DType type);
 
 /// {"skips": "int8", "ends": "int8", "layers": {"conv1": {"weights": "float32"}, "fc": {"weights": "int8", "activations": "int8", "calibrator": "mse",
-/// "rounding": "gptq"}}}, all of it optional; weights of float32 leave the layer as it is. Throws konv::Error for what is unknown.
+/// "rounding": "gptq"}}}, all of it optional; weights of floats leave the layer real. Throws konv::Error for what is unknown.
 void apply_config(QuantizeSettings& settings, const std::string& json);
 
 /// The report of --report: {"layers": [...]}.

@@ -81,18 +81,22 @@ Samples make_samples(DType dtype, Dims dims, std::int64_t images) {
   return made;
 }
 
-void to_reals(const Samples& a, const Quantization* q, std::int64_t image, float* out) {
-  const std::int64_t count = a.elements();
+void to_reals(const Samples& a, const Quantization* q, std::int64_t image, float* out) { to_reals(a, q, image, 0, a.elements(), out); }
+
+void to_reals(const Samples& a, const Quantization* q, std::int64_t image, std::int64_t first, std::int64_t count, float* out) {
   if (!q) {
-    std::copy_n(a.f32(image), count, out);
+    std::copy_n(a.f32(image) + first, count, out);
     return;
   }
   const float scale = q->scale.front();
   const std::int32_t zero = q->zero_point.front();
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::int32_t x =
-        a.dtype == DType::int16 ? reinterpret_cast<const std::int16_t*>(a.at(image))[i] : std::to_integer<std::int32_t>(a.at(image)[i]);
-    out[i] = static_cast<float>(x - zero) * scale;
+  const auto from = [&](const auto* integers) {
+    for (std::int64_t i = 0; i < count; ++i) out[i] = static_cast<float>(static_cast<std::int32_t>(integers[first + i]) - zero) * scale;
+  };
+  if (a.dtype == DType::int16) {
+    from(reinterpret_cast<const std::int16_t*>(a.at(image)));
+  } else {
+    from(reinterpret_cast<const std::uint8_t*>(a.at(image)));
   }
 }
 

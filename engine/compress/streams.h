@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "engine/base/thread_pool.h"
@@ -25,12 +26,17 @@ struct Samples {
   const float* f32(std::int64_t image) const { return reinterpret_cast<const float*>(bytes.get()) + image * elements(); }
   float* f32(std::int64_t image) { return reinterpret_cast<float*>(bytes.get()) + image * elements(); }
   const std::byte* at(std::int64_t image) const;
+  /// All images.
+  std::span<const float> reals() const { return {f32(0), static_cast<std::size_t>(elements() * images)}; }
+  std::span<float> reals() { return {f32(0), static_cast<std::size_t>(elements() * images)}; }
 };
 
 Samples make_samples(DType dtype, Dims dims, std::int64_t images);
 
-/// Real numbers of one image. `quantization` may be null, for float32.
+/// Real numbers of one image, or of `count` of its elements. `quantization` may be null, for float32.
 void to_reals(const Samples& activation, const Quantization* quantization, std::int64_t image, float* out);
+void to_reals(const Samples& activation, const Quantization* quantization, std::int64_t image, std::int64_t first, std::int64_t count,
+              float* out);
 
 class Streams {
  public:

@@ -48,6 +48,8 @@ void verify_constant(const Value& value) {
 
 bool holds_quantized(DType type) {
   switch (type) {
+    case DType::float16:
+    case DType::bfloat16:
     case DType::int32:
     case DType::int16:
     case DType::int8:
@@ -67,13 +69,21 @@ bool is_signed(DType type) {
 
 void verify_quantization(const Value& value) {
   const Quantization& q = *value.quantization;
-  if (!holds_quantized(value.dtype)) fail(value, fmt::format("quantized {}", name(value.dtype)), "an integer of 2 to 32 bits");
+  if (!holds_quantized(value.dtype))
+    fail(value, fmt::format("quantized {}", name(value.dtype)), "an integer of 2 to 32 bits, or 16-bit floats");
+  if (is_float(value.dtype) && !value.constant) fail(value, fmt::format("computed {} with a scale", name(value.dtype)), "a constant");
   if (q.scale.empty()) fail(value, "no quantization scale", "one, or one per channel");
   if (q.zero_point.size() != q.scale.size()) {
     fail(value, fmt::format("{} zero points for {} scales", q.zero_point.size(), q.scale.size()), "equally many");
   }
   for (const float scale : q.scale) {
     if (!(scale > 0) || std::isinf(scale)) fail(value, fmt::format("quantization scale {}", scale), "a positive number");
+  }
+  if (is_float(value.dtype)) {
+    for (const std::int64_t zero : q.zero_point) {
+      if (zero != 0) fail(value, fmt::format("zero point {} of {}", zero, name(value.dtype)), "0");
+    }
+    return;
   }
   const int width = bits(value.dtype);
   const std::int64_t least = is_signed(value.dtype) ? -(std::int64_t{1} << (width - 1)) : 0, most = least + (std::int64_t{1} << width) - 1;

@@ -42,12 +42,14 @@ Tensor real_weights(const Value& value) {
   const Dims& dims = dense_dims(value);
   if (!value.quantization) return make_f32(dims, expanded(value, to_f32(tensor)));
   const Quantization& q = *value.quantization;
-  const std::vector<std::int64_t> integers = integer_weights(value);
-  std::vector<float> reals(integers.size());
-  for (std::size_t i = 0; i < reals.size(); ++i) {
-    const std::size_t at = scale_index(q, dims, static_cast<std::int64_t>(i));
-    reals[i] = static_cast<float>(integers[i]) * q.scale[at];
+  std::vector<float> reals;
+  if (is_float(tensor.dtype)) {
+    reals = expanded(value, to_f32(tensor));
+  } else {
+    const std::vector<std::int64_t> integers = integer_weights(value);
+    reals.assign(integers.begin(), integers.end());
   }
+  for (std::size_t i = 0; i < reals.size(); ++i) reals[i] *= q.scale[scale_index(q, dims, static_cast<std::int64_t>(i))];
   return make_f32(dims, reals);
 }
 

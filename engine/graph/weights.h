@@ -5,7 +5,8 @@
 
 namespace konv {
 
-/// A constant value as dense float32: dequantized, pruned rows as zeros. The tensor itself where it is that already.
+/// A constant value as dense float32: dequantized, pruned rows as zeros. The tensor itself where it is that already. Constants of float16 and bfloat16 that have a
+/// scale (zero points 0) stand for float32, too.
 Tensor real_weights(const Value& value);
 
 /// What the integers of a quantized constant stand for before the scale (stored - zero point), pruned rows as zeros, in its dense shape.

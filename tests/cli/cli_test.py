@@ -4,10 +4,13 @@
 import json
 import os
 import pathlib
+import struct
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
+import zlib
 
 KONV = sys.argv[1]
 ROOT = pathlib.Path(sys.argv[2])
@@ -22,6 +25,13 @@ def konv(*arguments, status=0):
     done = subprocess.run([KONV, *map(str, arguments)], capture_output=True, text=True, timeout=300)
     assert done.returncode == status, f"{arguments}: status {done.returncode}, {done.stderr}"
     return done
+
+
+def png(width, height):
+    """A black picture."""
+    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress((bytes(1 + 3 * width)) * height)) + chunk(b"IEND", b"")
 
 
 def figures(*arguments):
@@ -189,9 +199,47 @@ class Smaller(Folder):
         pruned, both = self.path / "pruned.konv", self.path / "both.konv"
         konv("prune", model, "-o", pruned, "--sparsity", "0.3", "--calibration", self.images)
         self.assertLess(pruned.stat().st_size, model.stat().st_size)
+        self.assertLess(figures("inspect", pruned)["macs"], 0.8 * figures("inspect", model)["macs"])
         konv("quantize", pruned, "-o", both, "--weights", "int8", "--activations", "int8", "--calibration", self.images, "--reference", model)
         self.assertLess(both.stat().st_size, pruned.stat().st_size / 3)
         self.assertEqual(len(self.labels(both)), 10)
+
+    def test_every_kind_of_pruning_in_either_order_with_quantization(self):
+        model = self.convert("lenet5", "lenet")
+        macs = figures("inspect", model)["macs"]
+        quantized = self.path / "int8.konv"
+        konv("quantize", model, "-o", quantized, "--weights", "int8", "--activations", "int8", "--calibration", self.images)
+        for kind in ["channels", "unstructured", "k-rows"]:
+            small, both = self.path / "small.konv", self.path / "both.konv"
+            konv("prune", model, "-o", small, "--sparsity", "0.4", "--kind", kind, "--calibration", self.images)
+            if kind == "channels":
+                self.assertLess(figures("inspect", small)["macs"], 0.7 * macs)
+            konv("prune", quantized, "-o", both, "--sparsity", "0.4", "--kind", kind, "--calibration", self.images, *([] if kind == "channels" else ["--reference", model]))
+            self.assertLessEqual(both.stat().st_size, quantized.stat().st_size + 2000)
+            self.assertEqual(len(self.labels(both)), 10)
+            kernels = {step["kernel"] for step in figures("inspect", both, "--plan", "--isa", "avx2")["plan"]["steps"]}
+            self.assertFalse({k for k in kernels if k.startswith("conv_") and "_u8" not in k}, kernels)
+
+    def test_weights_of_16_bit_floats(self):
+        model = self.convert("resnet20", "resnet20")
+        for weights in ["float16", "bfloat16"]:
+            out = self.path / "half.konv"
+            konv("quantize", model, "-o", out, "--weights", weights, "--activations", "float32")
+            self.assertLess(out.stat().st_size, 0.53 * model.stat().st_size)
+            self.assertEqual(self.labels(out), self.labels(model))
+            again = self.path / "int8.konv"
+            konv("quantize", out, "-o", again, "--weights", "int8", "--activations", "int8", "--calibration", self.images)
+            self.assertLess(again.stat().st_size, 300_000)
+
+    def test_compare_shows_accuracy_size_and_the_layers_that_hurt(self):
+        model, small = self.convert("lenet5", "lenet"), self.path / "small.konv"
+        konv("quantize", model, "-o", small, "--weights", "int4", "--activations", "int8", "--calibration", self.images)
+        report = figures("compare", model, small, "--data", self.images, "--iterations", "2", "--per-layer")
+        self.assertGreater(report["a"]["file_bytes"], 3 * report["b"]["file_bytes"])
+        self.assertLessEqual(abs(report["top1_a"] - report["top1_b"]), 1 - report["agreement"] + 1e-9)
+        self.assertGreater(len(report["layers"]), 4)
+        noise = [layer["signal_to_noise_db"] for layer in report["layers"]]
+        self.assertTrue(5 < min(noise) < 40, report["layers"])
 
     def test_threads_change_no_byte(self):
         model = self.convert("lenet5", "lenet")
@@ -232,10 +280,31 @@ class WrongUse(Folder):
         self.fails(1, *quantize, "--calibration", empty, names=["empty"])
         self.fails(1, *quantize, "--calibration", self.path / "nowhere", names=["nowhere"])
         self.fails(1, *quantize, "--calibration", data.parent, "--config", config, names=["nobody"])
+        self.fails(1, "quantize", model, "-o", out, "--weights", "int2", "--activations", "int16", "--calibration", data.parent, names=["2-bit weights", "no kernel"])
+        self.fails(1, "quantize", model, "-o", out, "--weights", "float16", "--activations", "int8", names=["float16", "no kernel"])
+        small = self.path / "small" / "cat"
+        small.mkdir(parents=True)
+        (small / "tiny.png").write_bytes(png(5, 4))
+        self.fails(1, *quantize, "--calibration", small.parent, names=["tiny.png", "5x4"])
         self.fails(1, "prune", model, "-o", out, "--sparsity", "1.5", "--calibration", data.parent, names=["--sparsity 1.5"])
         self.fails(2, "prune", model, "-o", out, "--sparsity", "0.5", "--kind", "magic", "--calibration", data.parent, names=["magic"])
         self.fails(1, *quantize, "--calibration", data.parent, "--reference", self.convert("lenet3", "lenet"), names=["reference"])
         self.assertFalse(out.exists())
+
+    def test_an_interrupted_run_leaves_no_file(self):
+        model, out = self.convert("resnet20", "resnet20"), self.path / "out.konv"
+        images = self.path / "images"
+        for label, picture in [("cat", "cat.png"), ("dog", "dog.png")]:
+            (images / label).mkdir(parents=True)
+            for copy in range(200):
+                (images / label / f"{copy}.png").write_bytes((SAMPLES / picture).read_bytes())
+        before = set(self.path.iterdir())
+        running = subprocess.Popen([KONV, "prune", model, "-o", out, "--sparsity", "0.5", "--calibration", images], stderr=subprocess.DEVNULL)
+        time.sleep(0.5)
+        self.assertIsNone(running.poll(), "it is over before it could be interrupted")
+        running.terminate()
+        running.wait()
+        self.assertEqual(set(self.path.iterdir()), before)
 
     def test_wrong_files_are_one_line_and_status_1(self):
         model = self.convert("lenet5", "lenet")

@@ -3,10 +3,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
-#include "engine/compress/k_rows.h"
+#include "engine/compress/budget.h"
+#include "engine/compress/masked.h"
 #include "engine/compress/matrix.h"
 #include "engine/compress/rounding.h"
+#include "engine/compress/surgeon.h"
 #include "tests/support/random.h"
 
 namespace konv::test {
@@ -139,10 +142,41 @@ TEST_CASE("the surgeon's loss is the error after refitting, and its first cut th
 }
 
 TEST_CASE("the budget is spent where it costs least") {
-  LayerCurve cheap{{{0, 1, 2, 3}, {0.1, 0.2, 0.3, 9}}, {1, 1, 1, 1}, 1, 4}, dear{{{0, 1, 2, 3}, {2, 4, 6, 8}}, {1, 1, 1, 1}, 1, 4};
+  const LayerCurve cheap{{0.1, 0.2, 0.3, 9}, {1, 1, 1, 1}, 1, 4}, dear{{2, 4, 6, 8}, {1, 1, 1, 1}, 1, 4},
+      free{{0, 0, 1, 2}, {1, 1, 1, 1}, 1, 4};
   CHECK(allocate({cheap, dear}, 0.0) == std::vector<std::size_t>{0, 0});
   CHECK(allocate({cheap, dear}, 0.25) == std::vector<std::size_t>{2, 0});
   CHECK(allocate({cheap, dear}, 0.5) == std::vector<std::size_t>{3, 1});
+  CHECK(allocate({free, dear}, 0.0) == std::vector<std::size_t>{2, 0});
+}
+
+TEST_CASE("masked weights: as many zeros as asked for, the rest as good as least squares allow") {
+  Rng rng(6);
+  const std::int64_t k = 90, outputs = 7;
+  const Matrix h = random_covariance(rng, k), w = random_matrix(rng, outputs, k);
+  Matrix t(outputs, k);
+  for (std::int64_t o = 0; o < outputs; ++o) {
+    for (std::int64_t j = 0; j < k; ++j) t.at(o, j) = dot(w.row(o), h.row(j));
+  }
+  const Matrix mask = weight_mask(w, h, 0.4);
+  const double ones = std::accumulate(mask.values.begin(), mask.values.end(), 0.0);
+  CHECK(std::fabs(ones - 0.6 * static_cast<double>(k * outputs)) < 2);
+  const Matrix fitted = masked_fit(h, t, w, 1e-6, mask, w);
+  double plain_error = 0, exact_error = 0;
+  for (std::int64_t o = 0; o < outputs; ++o) {
+    std::vector<std::int32_t> keep;
+    Matrix cut(1, k), row(1, k);
+    for (std::int32_t j = 0; j < k; ++j) {
+      row.at(0, j) = w.at(o, j);
+      cut.at(0, j) = w.at(o, j) * mask.at(o, j);
+      if (mask.at(o, j) > 0) keep.push_back(j);
+      if (mask.at(o, j) <= 0) CHECK(fitted.at(o, j) == 0);
+    }
+    exact_error += refitted_error(row, h, keep);
+    plain_error += output_error(cut, row, h);
+  }
+  CHECK(output_error(fitted, w, h) < 1.05 * exact_error + 1e-9);
+  CHECK(output_error(fitted, w, h) < 0.5 * plain_error);
 }
 
 }  // namespace

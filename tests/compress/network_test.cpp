@@ -1,13 +1,18 @@
 // Whole networks made smaller: close to the float ones, the same for any number of threads, and clear errors.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <konv/error.hpp>
 
+#include "engine/base/half.h"
+#include "engine/compress/narrow.h"
 #include "engine/compress/prune.h"
 #include "engine/compress/quantize.h"
+#include "engine/compress/restore.h"
 #include "engine/compress/settings.h"
+#include "engine/compress/targets.h"
 #include "engine/format/format.h"
 #include "engine/run/context.h"
 #include "engine/run/network.h"
@@ -90,10 +95,10 @@ Graph quantized(const Graph& graph, int weights, int activations, int threads = 
   return compress::quantize(graph, graph, pictures(kImages, 5), streams, settings, {}, nullptr);
 }
 
-Graph pruned(const Graph& graph, double share, std::int64_t granularity, int threads = 1) {
+Graph pruned(const Graph& graph, double share, std::int64_t granularity, int threads = 1, PruneKind kind = PruneKind::k_rows) {
   ThreadPool pool(threads);
   const Streams streams(kImages, pool, Machine::typical(choose_isa().isa));
-  return prune_k_rows(graph, graph, pictures(kImages, 5), streams, {share, granularity}, {}, nullptr);
+  return compress::prune(graph, pictures(kImages, 5), streams, {share, granularity, kind}, {}, nullptr);
 }
 
 int count_values(const Graph& graph, DType type) {
@@ -143,12 +148,12 @@ TEST_CASE("the number of threads changes no byte") {
   const std::vector<std::byte> alone = format::serialize(quantized(graph, 4, 4, 1)),
                                together = format::serialize(quantized(graph, 4, 4, 3));
   CHECK(alone == together);
-  CHECK(format::serialize(pruned(graph, 0.4, 1, 1)) == format::serialize(pruned(graph, 0.4, 1, 3)));
+  for (const PruneKind kind : {PruneKind::k_rows, PruneKind::channels, PruneKind::unstructured})
+    CHECK(format::serialize(pruned(graph, 0.4, 1, 1, kind)) == format::serialize(pruned(graph, 0.4, 1, 3, kind)));
 }
 
 TEST_CASE("a config keeps layers in float32 and gives others their bits") {
   QuantizeSettings settings;
-  settings.layers = {8, 8};
   apply_config(
       settings,
       R"({"skips": "int8", "layers": {"b": {"weights": "float32"}, "c": {"weights": "int2", "activations": "int4", "calibrator": "minmax"}}})");
@@ -197,6 +202,109 @@ TEST_CASE("pruned rows are gone, and the rest makes up for them") {
     CHECK(quality(outputs(both, images), reference) > 9);
     CHECK(count_values(both, DType::int8) == 6);
   }
+}
+
+std::int64_t conv_macs(const Graph& graph, bool nonzero) {
+  std::int64_t macs = 0;
+  for (const NodeId id : graph.nodes()) {
+    if (!graph.as<Conv>(id)) continue;
+    const Layer layer = *layer_of(graph, id);
+    const ConvShape shape = layer_shape(graph, layer);
+    const std::span<const float> weights = graph.constant(layer.weight)->f32();
+    macs += nonzero ? shape.out_pixels() * std::count_if(weights.begin(), weights.end(), [](float x) { return x != 0; }) : shape.macs();
+  }
+  return macs;
+}
+
+TEST_CASE("whole channels leave with what reads them, through a residual, a pool and a depthwise convolution") {
+  const Graph graph = small_network();
+  const Graph small = pruned(graph, 0.3, 1, 1, PruneKind::channels);
+  CHECK(conv_macs(small, false) <= 0.7 * static_cast<double>(conv_macs(graph, false)));
+  CHECK(conv_macs(small, false) > 0.5 * static_cast<double>(conv_macs(graph, false)));
+  std::map<std::string, ConvShape> shapes;
+  for (const NodeId id : small.nodes()) {
+    if (const std::optional<Layer> layer = layer_of(small, id)) shapes[small.node(id).name] = layer_shape(small, *layer);
+  }
+  CHECK(shapes.at("a").out_channels == shapes.at("c").out_channels);  // they are added
+  CHECK(shapes.at("d").groups == shapes.at("c").out_channels);
+  CHECK(shapes.at("e").in_channels == shapes.at("d").out_channels);
+  CHECK(shapes.at("b").in_channels == shapes.at("a").out_channels);
+  CHECK(shapes.at("fc").out_channels == 10);
+  const Samples images = pictures(32, 9);
+  CHECK(quality(outputs(small, images), outputs(graph, images)) > 5);
+}
+
+TEST_CASE("single weights become zero") {
+  const Graph graph = small_network();
+  const Graph small = pruned(graph, 0.5, 1, 1, PruneKind::unstructured);
+  const double share = static_cast<double>(conv_macs(small, true)) / static_cast<double>(conv_macs(graph, true));
+  CHECK(share < 0.53);  // the depthwise convolution keeps its weights
+  CHECK(share > 0.45);
+  const Samples images = pictures(32, 9);
+  CHECK(quality(outputs(small, images), outputs(graph, images)) > 10);
+}
+
+TEST_CASE("a quantized network can be pruned: restored, pruned, and put back into its bits") {
+  const Graph graph = small_network();
+  QuantizeSettings settings;
+  apply_config(settings, R"({"layers": {"b": {"weights": "int4"}, "fc": {"weights": "float32"}}})");
+  const Graph small = quantized(graph, 8, 8, 1, settings);
+  const Graph real = restored(small);
+  CHECK_FALSE(is_quantized(real));
+  const Samples images = pictures(32, 9);
+  CHECK(quality(outputs(real, images), outputs(graph, images)) > 15);
+  const QuantizeSettings again = settings_of(small);
+  CHECK(again.named.at("b").weight_bits == 4);
+  CHECK(again.named.at("a").weight_bits == 8);
+  CHECK(again.named.at("fc").weight_bits == 0);
+  CHECK(again.skip_bits == 8);
+}
+
+TEST_CASE("16-bit weights take half the storage and compute as float32") {
+  const Graph graph = small_network();
+  const Samples images = pictures(32, 9);
+  const std::vector<float> reference = outputs(graph, images);
+  const std::size_t whole = format::serialize(graph).size();
+  for (const auto& [type, least] : {std::pair{DType::float16, 55.0}, std::pair{DType::bfloat16, 38.0}}) {
+    CAPTURE(name(type));
+    QuantizeSettings settings;
+    set_types(settings.layers, "--weights", type, DType::float32);
+    CHECK_FALSE(needs_calibration(settings));
+    ThreadPool pool(1);
+    const Streams none(0, pool, Machine::typical(choose_isa().isa));
+    const Graph small = compress::quantize(graph, graph, {}, none, settings, {}, nullptr);
+    CHECK(count_values(small, type) == 6);
+    CHECK(format::serialize(small).size() < 0.75 * static_cast<double>(whole));
+    CHECK(quality(outputs(small, images), reference) > least);
+  }
+  // Every float16 there is comes back as itself; halfway cases go to even.
+  Graph single;
+  std::vector<float> values;
+  for (std::uint32_t bits = 0; bits < 0x7c00; ++bits) values.push_back(float_from_half(static_cast<std::uint16_t>(bits)));
+  values.push_back(1 + 1.0f / 2048);  // halfway between 1 and its neighbour
+  values.push_back(1 + 3.0f / 2048);
+  const std::int64_t count = std::ssize(values);
+  const ValueId x = single.add_input("x", DType::float32, {Dim::symbol("N"), Dim(count)});
+  single.add_output(single.add("y", Gemm{.transpose_b = true}, {x, single.add_constant("w", make_f32({1, count}, values))}));
+  verify(single);
+  const NodeId node = single.nodes().front();
+  CHECK(narrow_weight(single, node, DType::float16) > 60);
+  const std::vector<float> narrow = to_f32(*single.constant(single.node(node).input(1)));
+  for (std::size_t i = 0; i < 0x7c00; ++i) REQUIRE(narrow[i] == values[i]);
+  CHECK(narrow[0x7c00] == 1);
+  CHECK(narrow[0x7c01] == 1 + 2.0f / 1024);
+}
+
+TEST_CASE("a target with room: where the activation is flat, the nearest number will do") {
+  Samples wanted = make_samples(DType::float32, {4}, 1), given = make_samples(DType::float32, {4}, 1);
+  const float want[] = {-1, -1, 2, 7}, is[] = {-3, 1, -5, 9};
+  std::copy_n(want, 4, wanted.f32(0));
+  std::copy_n(is, 4, given.f32(0));
+  const Samples relu = nearest_wanted(wanted, given, {ActivationKind::relu, 0, 0});
+  CHECK(std::vector<float>(relu.f32(0), relu.f32(0) + 4) == std::vector<float>{-3, 0, 2, 7});
+  const Samples clip = nearest_wanted(wanted, given, {ActivationKind::clip, 0, 6});
+  CHECK(std::vector<float>(clip.f32(0), clip.f32(0) + 4) == std::vector<float>{-3, 0, 2, 9});
+  CHECK_FALSE(has_flat_parts({ActivationKind::none, 0, 0}));
 }
 
 std::string error_of(const std::function<void()>& f) {

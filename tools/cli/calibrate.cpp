@@ -2,21 +2,22 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <numeric>
 #include <random>
+#include <span>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 namespace konv::tools {
 
-void add_calibration_options(CLI::App& app, CalibrationOptions& o) {
-  app.add_option("--calibration", o.data,
-                 "Images: CIFAR-10 .bin file(s), a folder of them, or a folder of class-named subfolders (labels are not used)")
-      ->required();
+CLI::Option* add_calibration_options(CLI::App& app, CalibrationOptions& o) {
+  CLI::Option* data =
+      app.add_option("--calibration", o.data,
+                     "Images: CIFAR-10 .bin file(s), a folder of them, or a folder of class-named subfolders (labels are not used)");
   app.add_option("--samples", o.samples, "How many of them")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--seed", o.seed, "Picks the images")->capture_default_str();
+  return data;
 }
 
 Calibration::Calibration(const Model& model, const CalibrationOptions& options)
@@ -48,8 +49,8 @@ std::map<std::string, std::string> Calibration::notes() const {
 }
 
 void write_report(const std::string& path, const std::string& text) {
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  if (!(file << text << '\n' << std::flush)) throw Error(path + ": cannot be written; expected a place for the report");
+  const std::string line = text + "\n";
+  write_file(path, {std::as_bytes(std::span(line))});
 }
 
 std::string sizes_line(const std::string& in, const std::string& out) {

@@ -8,6 +8,7 @@
 
 #include "tools/cli/common.h"
 #include "tools/data/dataset.h"
+#include "tools/data/file.h"
 
 namespace konv::tools {
 
@@ -17,7 +18,7 @@ struct CalibrationOptions {
   std::uint64_t seed = 1;
 };
 
-void add_calibration_options(CLI::App& app, CalibrationOptions& options);
+CLI::Option* add_calibration_options(CLI::App& app, CalibrationOptions& options);
 
 /// Images of a data set, picked by the seed: labels are not looked at.
 class Calibration {
@@ -36,7 +37,7 @@ class Calibration {
   std::vector<std::size_t> picked_;
 };
 
-/// Writes a report. Throws konv::Error.
+/// Writes a report, whole or not at all. Throws konv::Error.
 void write_report(const std::string& path, const std::string& text);
 
 /// "out.konv: 0.29 MB, from 1.11 MB"

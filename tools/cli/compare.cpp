@@ -1,7 +1,11 @@
 // konv compare A B: outputs and latency of two models, A the reference.
+#include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <memory>
+#include <optional>
 #include <set>
+#include <span>
 
 #include <fmt/format.h>
 
@@ -56,8 +60,19 @@ std::vector<std::string> value_names(const Model& model) {
   return names;
 }
 
-/// Every value that both models still have, in A's order.
-Json compare_values(const CompareCommand& c, const Model& a, const Model& b) {
+double signal_to_noise_db(std::span<const float> x, std::span<const float> reference) {
+  double signal = 0, noise = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const auto wanted = static_cast<double>(reference[i]), error = static_cast<double>(x[i]) - wanted;
+    signal += wanted * wanted, noise += error * error;
+  }
+  return 10 * std::log10(std::max(signal, 1e-30) / std::max(noise, 1e-30));
+}
+
+constexpr std::size_t kImages = 32;  // of --data that values are compared on
+
+/// Every value that both models still have, in A's order; on images where there are any, else on noise.
+Json compare_values(const CompareCommand& c, const Model& a, const Model& b, const Dataset* data) {
   const std::vector<std::string> in_b = value_names(b);
   const std::set<std::string> known(in_b.begin(), in_b.end());
   std::vector<std::string> shared;
@@ -66,37 +81,47 @@ Json compare_values(const CompareCommand& c, const Model& a, const Model& b) {
   }
   Json layers = Json::array();
   if (shared.empty()) return layers;
-  const RandomInputs inputs(a, c.measure.batch);
+  const RandomInputs noise(a, c.measure.batch);
+  std::vector<InputTensor> inputs = noise.tensors;
+  std::optional<ImageBatch> images;
+  if (data) {
+    images.emplace(a, std::min(kImages, data->size()));
+    for (std::size_t i = 0; i < images->capacity(); ++i) images->add(data->load(i).image, data->name(i));
+    inputs = {images->tensor()};
+  }
   const Model all_a = a.with_outputs(shared), all_b = b.with_outputs(shared);
   const Runtime runtime(c.run.threads);
   Session run_a(all_a, runtime, session_options(c.run)), run_b(all_b, runtime, session_options(c.run));
-  run_a.run(inputs.tensors);
-  run_b.run(inputs.tensors);
+  run_a.run(inputs);
+  run_b.run(inputs);
   for (std::size_t i = 0; i < shared.size(); ++i) {
     const OutputTensor x = run_a.output(i), y = run_b.output(i);
     if (x.type != Type::float32 || y.type != Type::float32 || x.shape != y.shape) continue;
     layers.push_back({{"value", shared[i]},
                       {"shape", x.shape},
                       {"max_abs_diff", max_abs_difference(y.values<float>(), x.values<float>())},
-                      {"max_rel_diff", difference(y.values<float>(), x.values<float>())}});
+                      {"max_rel_diff", difference(y.values<float>(), x.values<float>())},
+                      {"signal_to_noise_db", signal_to_noise_db(y.values<float>(), x.values<float>())}});
   }
   return layers;
 }
 
 void print(const Json& r, bool per_layer) {
   for (const char* side : {"a", "b"}) {
-    fmt::print("{}: {}  median {:.3f} ms{}\n", side, r[side]["model"].get<std::string>(), r[side]["latency_ms"]["median"].get<double>(),
+    fmt::print("{}: {}  {:.3f} MB, median {:.3f} ms{}\n", side, r[side]["model"].get<std::string>(),
+               r[side]["file_bytes"].get<double>() / 1e6, r[side]["latency_ms"]["median"].get<double>(),
                r[std::string("top1_") + side].is_null()
                    ? ""
                    : fmt::format(", top-1 {:.2f} %", 100 * r[std::string("top1_") + side].get<double>()));
   }
   fmt::print("speedup of b: {:.2f}\noutput difference: {:.3g} absolute, {:.3g} relative\n", r["speedup"].get<double>(),
              r["max_abs_diff"].get<double>(), r["max_rel_diff"].get<double>());
+  if (!r["agreement"].is_null()) fmt::print("same class: {:.2f} % of the images\n", 100 * r["agreement"].get<double>());
   if (!per_layer) return;
-  std::vector<std::vector<std::string>> rows = {{"value", "absolute", "relative"}};
+  std::vector<std::vector<std::string>> rows = {{"value", "absolute", "relative", "signal to noise, dB"}};
   for (const Json& l : r["layers"])
-    rows.push_back(
-        {l["value"], fmt::format("{:.3g}", l["max_abs_diff"].get<double>()), fmt::format("{:.3g}", l["max_rel_diff"].get<double>())});
+    rows.push_back({l["value"], fmt::format("{:.3g}", l["max_abs_diff"].get<double>()),
+                    fmt::format("{:.3g}", l["max_rel_diff"].get<double>()), fmt::format("{:.1f}", l["signal_to_noise_db"].get<double>())});
   fmt::print("{}", table(rows));
   if (r["first_difference"].is_null()) {
     fmt::print("no value differs by more than 1e-4\n");
@@ -123,15 +148,26 @@ void run(const CompareCommand& c) {
               {"max_abs_diff", d.absolute},
               {"max_rel_diff", d.relative},
               {"top1_a", nullptr},
-              {"top1_b", nullptr}};
+              {"top1_b", nullptr},
+              {"agreement", nullptr}};
+  out["a"]["file_bytes"] = std::filesystem::file_size(c.a);
+  out["b"]["file_bytes"] = std::filesystem::file_size(c.b);
+  std::optional<Dataset> data;
   if (!c.data.empty()) {
-    for (auto [bench, key] : {std::pair{&a, "top1_a"}, std::pair{&b, "top1_b"}}) {
-      const Dataset data({c.data.begin(), c.data.end()}, bench->model().labels());
-      out[key] = evaluate(bench->session(), bench->model(), data, 64, 0, c.output.quiet).top1();
+    data.emplace(std::vector<std::filesystem::path>(c.data.begin(), c.data.end()), a.model().labels());
+    const Dataset data_b({c.data.begin(), c.data.end()}, b.model().labels());
+    const EvalReport of_a = evaluate(a.session(), a.model(), *data, 64, 0, c.output.quiet),
+                     of_b = evaluate(b.session(), b.model(), data_b, 64, 0, c.output.quiet);
+    out["top1_a"] = of_a.top1();
+    out["top1_b"] = of_b.top1();
+    if (a.model().labels() == b.model().labels()) {
+      std::size_t same = 0;
+      for (std::size_t i = 0; i < of_a.images; ++i) same += of_a.best[i] == of_b.best[i];
+      out["agreement"] = static_cast<double>(same) / static_cast<double>(of_a.images);
     }
   }
   if (c.per_layer) {
-    out["layers"] = compare_values(c, a.model(), b.model());
+    out["layers"] = compare_values(c, a.model(), b.model(), data ? &*data : nullptr);
     out["first_difference"] = nullptr;
     for (const Json& layer : out["layers"]) {
       if (!(layer["max_rel_diff"].get<double>() <= 1e-4)) {

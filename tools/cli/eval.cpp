@@ -24,6 +24,7 @@ EvalReport evaluate(Session& session, const Model& model, const Dataset& data, s
     report.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     for (std::size_t i = 0; i < count; ++i) {
       const std::vector<std::size_t> best = top_k(scores(session.output(0), i, count), 5);
+      report.best.push_back(best.front());
       const auto label = static_cast<std::size_t>(data.label(first + i));
       report.correct += best.front() == label;
       report.correct5 += std::find(best.begin(), best.end(), label) != best.end();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "tools/cli/classify.h"
 #include "tools/data/dataset.h"
@@ -10,7 +11,8 @@ namespace konv::tools {
 
 struct EvalReport {
   std::size_t images = 0, correct = 0, correct5 = 0;
-  double seconds = 0;  ///< in the network, without decoding
+  double seconds = 0;             ///< in the network, without decoding
+  std::vector<std::size_t> best;  ///< class found, by image
   double top1() const { return static_cast<double>(correct) / static_cast<double>(images); }
   double top5() const { return static_cast<double>(correct5) / static_cast<double>(images); }
 };

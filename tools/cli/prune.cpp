@@ -10,7 +10,7 @@ namespace konv::tools {
 namespace {
 
 struct PruneCommand {
-  std::string in, out, kind = "k-rows", report, reference;
+  std::string in, out, report, reference;
   PruneOptions options;
   CalibrationOptions calibration;
   int threads = 0;
@@ -23,7 +23,7 @@ void run(PruneCommand& c) {
   if (!c.reference.empty()) c.options.reference = &reference.emplace(Model::load(c.reference));
   const Calibration calibration(model, c.calibration);
   c.options.notes = calibration.notes();
-  c.options.notes["prune"] = fmt::format("kind {}, sparsity {}, granularity {}", c.kind, c.options.sparsity, c.options.granularity);
+  c.options.notes["prune"] = fmt::format("kind {}, sparsity {}, granularity {}", c.options.kind, c.options.sparsity, c.options.granularity);
   std::unique_ptr<Progress> progress;
   c.options.progress = [&](std::size_t done, std::size_t total) {
     if (!progress) progress = std::make_unique<Progress>("prune", total, c.output.quiet);
@@ -45,14 +45,17 @@ void add_prune(CLI::App& program) {
   app->add_option("IN", c->in, "The .konv file to read")->required();
   app->add_option("-o,--output", c->out, "The .konv file to write")->required();
   app->add_option("--sparsity", c->options.sparsity, "Share of the convolutions' multiply-adds to remove")->required();
-  app->add_option("--kind", c->kind, "k-rows: an input channel's tap leaves all output channels together")
-      ->check(CLI::IsMember({"k-rows"}))
+  app->add_option(
+         "--kind", c->options.kind,
+         "k-rows: an input channel's tap leaves all output channels together; channels: output channels leave with what reads them; "
+         "unstructured: single weights")
+      ->check(CLI::IsMember({"k-rows", "channels", "unstructured"}))
       ->capture_default_str();
   app->add_option("--granularity", c->options.granularity, "Input channels that leave together per tap: 1, 4, 8 or 16")
       ->check(CLI::IsMember({1, 4, 8, 16}))
       ->capture_default_str();
-  add_calibration_options(*app, c->calibration);
-  app->add_option("--report", c->report, "JSON file to write: per layer rows, rows kept, noise");
+  add_calibration_options(*app, c->calibration)->required();
+  app->add_option("--report", c->report, "JSON file to write: per layer weights, weights kept, noise");
   app->add_option("--reference", c->reference, "The model to imitate when IN is already pruned");
   app->add_option("--threads", c->threads, "Threads; 0 = all cores")->check(CLI::NonNegativeNumber);
   add_output_options(*app, c->output, false);

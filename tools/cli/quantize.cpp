@@ -36,14 +36,19 @@ std::string text_of(const std::string& path) {
 }
 
 void run(QuantizeCommand& c) {
-  c.options.weights = type_from("--weights", c.weights, {Type::int16, Type::int8, Type::int4, Type::int2});
+  c.options.weights = type_from("--weights", c.weights, {Type::float16, Type::bfloat16, Type::int16, Type::int8, Type::int4, Type::int2});
   c.options.activations = type_from("--activations", c.activations, {Type::float32, Type::int16, Type::int8, Type::int4, Type::int2});
   if (!c.config.empty()) c.options.config = text_of(c.config);
   const Model model = Model::load(c.in);
   std::optional<Model> reference;
   if (!c.reference.empty()) c.options.reference = &reference.emplace(Model::load(c.reference));
-  const Calibration calibration(model, c.calibration);
-  c.options.notes = calibration.notes();
+  std::optional<Calibration> calibration;
+  if (!c.calibration.data.empty()) {
+    calibration.emplace(model, c.calibration);
+    c.options.notes = calibration->notes();
+  } else if (c.options.weights != Type::float16 && c.options.weights != Type::bfloat16) {
+    throw CLI::RequiredError("--calibration");
+  }
   c.options.notes["quantize"] = fmt::format("weights {}, activations {}, calibrator {}, rounding {}{}", c.weights, c.activations,
                                             c.options.calibrator, c.options.rounding, c.config.empty() ? "" : ", config " + c.config);
   std::unique_ptr<Progress> progress;
@@ -52,7 +57,7 @@ void run(QuantizeCommand& c) {
     progress->step(done);
   };
   std::string report;
-  const Model quantized = model.quantize(calibration.images(), c.options, Runtime(c.threads), &report);
+  const Model quantized = model.quantize(calibration ? calibration->images() : CalibrationImages{}, c.options, Runtime(c.threads), &report);
   progress.reset();
   quantized.save(c.out);
   if (!c.report.empty()) write_report(c.report, report);
@@ -66,7 +71,7 @@ void add_quantize(CLI::App& program) {
   CLI::App* app = program.add_subcommand("quantize", "Weights and activations in few bits, computed in integers");
   app->add_option("IN", c->in, "The .konv file to read")->required();
   app->add_option("-o,--output", c->out, "The .konv file to write")->required();
-  app->add_option("--weights", c->weights, "int16, int8, int4 or int2")->required();
+  app->add_option("--weights", c->weights, "float16, bfloat16, int16, int8, int4 or int2")->required();
   app->add_option("--activations", c->activations, "float32, int16, int8, int4 or int2")->required();
   add_calibration_options(*app, c->calibration);
   app->add_option("--calibrator", c->options.calibrator, "Where activations are clipped: auto, minmax, percentile, kl or mse")
@@ -78,7 +83,7 @@ void add_quantize(CLI::App& program) {
   app->add_option("--config", c->config,
                   "JSON file: {\"skips\": TYPE, \"ends\": TYPE (first and last layer), \"layers\": {NAME: {\"weights\", \"activations\", "
                   "\"calibrator\", "
-                  "\"rounding\"}}}; weights of float32 leave a layer as it is");
+                  "\"rounding\"}}}; weights of float32, float16 or bfloat16 keep a layer in real numbers");
   app->add_option("--report", c->report, "JSON file to write: per layer bits, scales, clipping, noise");
   app->add_option("--reference", c->reference, "The float model to imitate when IN is already pruned");
   app->add_option("--threads", c->threads, "Threads; 0 = all cores")->check(CLI::NonNegativeNumber);

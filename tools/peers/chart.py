@@ -1,7 +1,8 @@
-"""Bars of relative speed, as SVG without any library."""
+"""Bars of relative speed and lines through points, as SVG without any library."""
 
 from __future__ import annotations
 
+import math
 from html import escape
 from pathlib import Path
 
@@ -38,3 +39,41 @@ def bars(groups: list[tuple[str, dict[str, float]]], title: str, names: list[str
                 out.append(f'<text x="{left + length + 4:.1f}" y="{y + bar}" font-size="10">{values[engine]:.2f}</text>')
     out.append("</svg>")
     return "\n".join(out) + "\n"
+
+
+def points(series: dict[str, list[tuple[float, float, str]]], x_name: str, y_name: str, log_x: bool = False) -> tuple[str, int, int]:
+    """Points (x, y, label) of several series, each joined by a line from left to right. Returns a group's content, its width and its height."""
+    width, height, left, top = 640, 360, 60, 20
+    every = [p for line in series.values() for p in line]
+    place = (lambda x: math.log(x)) if log_x else (lambda x: x)
+    low_x, high_x = min(place(p[0]) for p in every), max(place(p[0]) for p in every)
+    low_y, high_y = min(p[1] for p in every) - 1, max(p[1] for p in every) + 1
+    at_x = lambda x: left + width * (place(x) - low_x) / max(high_x - low_x, 1e-9)
+    at_y = lambda y: top + height * (high_y - y) / (high_y - low_y)
+    out = [f'<rect x="{left}" y="{top}" width="{width}" height="{height}" fill="none" stroke="#888"/>']
+    out.append(f'<text x="{left + width / 2}" y="{top + height + 34}" text-anchor="middle">{escape(x_name)}</text>')
+    out.append(f'<text x="{left}" y="{top - 6}">{escape(y_name)}</text>')
+    for i in range(5):
+        y, x = low_y + (high_y - low_y) * i / 4, low_x + (high_x - low_x) * i / 4
+        out.append(f'<text x="{left - 6}" y="{at_y(y) + 4:.1f}" text-anchor="end" font-size="10">{y:.0f}</text>')
+        figure = math.exp(x) if log_x else x
+        out.append(f'<text x="{left + width * i / 4:.1f}" y="{top + height + 16}" text-anchor="middle" font-size="10">{figure:.3g}</text>')
+    for i, (name, line) in enumerate(series.items()):
+        colour = COLOURS[i % len(COLOURS)]
+        line = sorted(line)
+        path = " ".join(f"{at_x(x):.1f},{at_y(y):.1f}" for x, y, _ in line)
+        out.append(f'<polyline points="{path}" fill="none" stroke="{colour}"/>')
+        for x, y, label in line:
+            out.append(f'<circle cx="{at_x(x):.1f}" cy="{at_y(y):.1f}" r="3" fill="{colour}"><title>{escape(f"{name}, {label}: {y:.2f}")}</title></circle>')
+        out.append(f'<text x="{left + width + 10}" y="{top + 14 + 16 * i}" fill="{colour}">{escape(name)}</text>')
+    return "\n".join(out), left + width + 170, top + height + 50
+
+
+def below_each_other(charts: list[tuple[str, int, int]], title: str) -> str:
+    out, y = [], 30
+    for content, _, height in charts:
+        out.append(f'<g transform="translate(0 {y})">{content}</g>')
+        y += height
+    width = max(c[1] for c in charts)
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{y}" font-family="sans-serif" font-size="12">'
+    return "\n".join([head, f'<rect width="100%" height="100%" fill="white"/><text x="10" y="20" font-size="14">{escape(title)}</text>', *out, "</svg>"]) + "\n"

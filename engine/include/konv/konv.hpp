@@ -112,7 +112,8 @@ struct CalibrationImages {
 
 /// Post-training quantization, without gradients: Frantar et al., GPTQ, arXiv 2210.17323, layer after layer, each fitted to what the float network gives.
 struct QuantizeOptions {
-  Type weights = Type::int8;                 ///< int2, int4, int8 or int16, one scale per output channel
+  Type weights =
+      Type::int8;  ///< int2, int4, int8 or int16, one scale per output channel; float16 or bfloat16: stored so, no image is needed
   Type activations = Type::int8;             ///< float32, int2, int4, int8 (stored unsigned, with a zero point where needed) or int16
   std::string calibrator = "auto";           ///< auto, minmax, percentile, kl or mse
   std::string rounding = "full";             ///< nearest, gptq, or full: GPTQ, then coordinate descent
@@ -122,9 +123,12 @@ struct QuantizeOptions {
   std::function<void(std::size_t, std::size_t)> progress;  ///< (done, total); may be empty
 };
 
-/// K-pruning after training: im2col rows (input channel, tap) leave all output channels together, the rest is refitted. Optimal brain surgeon, OBC, arXiv 2208.11580.
+/// Pruning after training, the rest refitted. Optimal brain surgeon, OBC, arXiv 2208.11580.
 struct PruneOptions {
-  double sparsity = 0.5;             ///< share of the convolutions' multiply-adds that goes, from 0 up to 1
+  double sparsity = 0.5;  ///< share of the convolutions' multiply-adds that goes, from 0 up to 1
+  /// k-rows: im2col rows (input channel, tap) leave all output channels together; channels: whole output channels leave with what reads them; unstructured:
+  /// single weights become zero
+  std::string kind = "k-rows";
   int granularity = 1;               ///< input channels that leave together per tap: 1, 4, 8 or 16
   const Model* reference = nullptr;  ///< the model to imitate when this one is already pruned; null: itself
   std::map<std::string, std::string> notes;
@@ -169,7 +173,7 @@ class KONV_API Model {
   /// A model whose convolutions read fewer rows. `report`: JSON, one object per pruned layer. Throws Error.
   Model prune(const CalibrationImages& images, const PruneOptions& options, const Runtime& runtime, std::string* report = nullptr) const;
 
-  /// A model whose outputs are these values (any named value of the graph), for looking inside.
+  /// A model whose outputs are these values (any named value of the graph), for looking inside; quantized ones as the real numbers they stand for.
   Model with_outputs(const std::vector<std::string>& values) const;
   /// A copy with other labels and preprocessing.
   Model with_metadata(std::vector<std::string> labels, const PreprocessingInfo* preprocessing) const;
