@@ -14,12 +14,14 @@ Weights are rounded in front of their BatchNorm, which becomes a scale per chann
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import checkpoint
 import data
 import networks
 
@@ -72,6 +74,8 @@ class Quantizer(nn.Module):
     """Rounds to integers of `bits` times a learned step: one step, or one per index of dimension 0.
 
     Unsigned ones serve activations and contain the ReLU. Before start() they let everything pass.
+    Weights of 8 bits need no learning: their step follows the largest one, since a single weight
+    that is clipped would pull it with 127 times its own gradient.
     """
 
     def __init__(self, bits: int, signed: bool, channels: int = 1) -> None:
@@ -79,7 +83,13 @@ class Quantizer(nn.Module):
         self.bits = bits
         self.low = -(1 << (bits - 1)) if signed else 0
         self.high = (1 << (bits - 1)) - 1 if signed else (1 << bits) - 1
-        self.step = nn.Parameter(torch.zeros(channels))
+        self.learns = not (signed and bits >= 8)
+        self.step = nn.Parameter(torch.zeros(channels), requires_grad=self.learns)
+
+    def current_step(self, x: Tensor) -> Tensor:
+        """The steps as they stand, in a shape that broadcasts over `x`."""
+        step = self.step.abs() if self.learns else x.detach().flatten(1).abs().amax(1) / self.high
+        return step if step.numel() == 1 else step.view(-1, *[1] * (x.ndim - 1))
 
     @torch.no_grad()
     def start(self, x: Tensor) -> None:
@@ -91,15 +101,11 @@ class Quantizer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.step.detach().count_nonzero():
             return x
-        step = self.step
-        if step.numel() > 1:
-            step = step.view(-1, *[1] * (x.ndim - 1))
-        return _LearnedRounding.apply(x, step, self.low, self.high)
+        return _LearnedRounding.apply(x, self.current_step(x), self.low, self.high)
 
     def integers(self, x: Tensor) -> Tensor:
         """round(clamp(x / step, low, high)) for weights."""
-        step = self.step.view(-1, *[1] * (x.ndim - 1))
-        return (x / step).clamp(self.low, self.high).round()
+        return (x / self.current_step(x)).clamp(self.low, self.high).round()
 
 
 class PixelQuantizer(nn.Module):
@@ -176,11 +182,59 @@ def start(model: nn.Module, images: Tensor) -> None:
         hook.remove()
 
 
-def load(name: str, tensors: dict[str, Tensor], weight_bits: int, activation_bits: int) -> nn.Module:
-    """The quantized network `name` in evaluation mode with exactly the given weights and steps."""
-    model = prepare(networks.build(name), weight_bits, activation_bits)
-    result = model.load_state_dict(tensors, strict=False)
+def folded(
+    layer: nn.Conv2d | nn.Linear, norm: nn.BatchNorm2d | None = None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """An integer layer's parts: weights, and for each output their scale, bias and the bias's scale.
+
+    Weights and biases are integers; real weights are weights * scale, real biases bias * bias scale.
+    The bias counts in units of the sums it is added to, so that integers hold all of the layer.
+    """
+    quantizer: Quantizer = layer.quantize_weight
+    integers = quantizer.integers(layer.weight)
+    scale = quantizer.current_step(layer.weight).flatten().double()
+    bias = torch.zeros_like(scale) if layer.bias is None else layer.bias.double()
+    if norm is not None:
+        factor = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+        bias = (bias - norm.running_mean.double()) * factor + norm.bias.double()
+        scale = scale * factor
+        integers = integers * scale.sign().view(-1, *[1] * (integers.ndim - 1))
+    scale = scale.abs().clamp_min(1e-12).float()
+    pixels = isinstance(layer.quantize_input, PixelQuantizer)
+    unit = scale * (layer.quantize_input.scale if pixels else layer.quantize_input.step.abs())
+    return integers, scale, (bias / unit.double()).round(), unit
+
+
+@torch.no_grad()
+def round_biases(model: nn.Module) -> nn.Module:
+    """Round the biases, BatchNorm's part in them included, as integer layers do; in place.
+
+    For evaluation: from here on the network computes what the exported integers compute.
+    """
+    norms = {"conv1": "bn1", "conv2": "bn2"}
+    for name, layer in list(model.named_modules()):
+        if not isinstance(layer, (Conv2d, Linear)):
+            continue
+        parent, _, last = name.rpartition(".")
+        norm = getattr(model.get_submodule(parent), norms.get(last, ""), None)
+        _, _, bias, unit = folded(layer, norm)
+        if norm is None:
+            layer.bias.copy_(bias * unit)
+        else:
+            norm.running_mean.zero_()
+            norm.bias.copy_(bias * unit)
+    return model
+
+
+def load_checkpoint(path: Path, average: bool = True) -> nn.Module:
+    """The quantized network of a checkpoint of train.py, in evaluation mode, biases rounded."""
+    config = torch.load(path, map_location="cpu", weights_only=True)["config"]
+    if not config["weight_bits"]:
+        raise ValueError(f"{path}: a float network, expected one trained with weight_bits")
+    model = networks.build(config["network"])
+    prepare(model, config["weight_bits"], config["activation_bits"])
+    result = model.load_state_dict(checkpoint.load_weights(path, average), strict=False)
     missing = [key for key in result.missing_keys if not key.endswith("num_batches_tracked")]
     if missing or result.unexpected_keys:
-        raise ValueError(f"{name}: missing {missing}, unexpected {result.unexpected_keys}")
-    return model.eval()
+        raise ValueError(f"{path}: missing {missing}, unexpected {result.unexpected_keys}")
+    return round_biases(model.eval())
