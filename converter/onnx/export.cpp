@@ -2,7 +2,9 @@
 #include "converter/onnx/export.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -68,6 +70,7 @@ void set(onnx::NodeProto& node, const char* name, const Ints& values) {
 void OnnxWriter::begin(const Node& node, std::string result) {
   node_ = &node;
   result_ = std::move(result);
+  renamed_.clear();
 }
 
 void OnnxWriter::fail(const std::string& fact, const std::string& expected) const {
@@ -75,13 +78,14 @@ void OnnxWriter::fail(const std::string& fact, const std::string& expected) cons
 }
 
 std::string OnnxWriter::input(int i) const {
+  if (const auto renamed = renamed_.find(i); renamed != renamed_.end()) return renamed->second;
   const ValueId id = node_->input(i);
   return id ? graph_.value(id).name : "";
 }
 
-std::string OnnxWriter::fresh(const std::string& suffix) {
-  std::string name = fmt::format("{}.{}", node_->name, suffix);
-  while (graph_.find_value(name)) name += fmt::format("_{}", ++made_);
+std::string OnnxWriter::unique(const std::string& wanted) {
+  std::string name = wanted;
+  for (int n = 1; graph_.find_value(name) || !made_.insert(name).second; ++n) name = fmt::format("{}_{}", wanted, n);
   return name;
 }
 
@@ -130,7 +134,6 @@ void describe(onnx::ValueInfoProto& info, const Value& value) {
 
 /// Pruned weights [outputs, kept rows] with zeros where rows were taken out: ONNX knows dense ones only.
 Tensor dense(const Tensor& tensor, const KeptRows& kept) {
-  if (bits(tensor.dtype) < 8) throw Error("a pruned weight of less than 8 bits; expected whole bytes");
   MutableTensor result(tensor.dtype, kept.dense_dims);
   const auto width = static_cast<std::size_t>(bits(tensor.dtype)) / 8, outputs = static_cast<std::size_t>(kept.dense_dims[0]);
   const std::size_t all = outputs ? static_cast<std::size_t>(element_count(kept.dense_dims)) / outputs : 0, few = kept.rows.size();
@@ -143,6 +146,20 @@ Tensor dense(const Tensor& tensor, const KeptRows& kept) {
   return result;
 }
 
+/// Integers counted from their zero point, in a type that QuantizeLinear's relatives and ONNX Runtime's kernels know: 2 bits lie in int8, since
+/// ONNX Runtime 1.31 refuses convolutions of int2.
+Tensor centred(const Value& value) {
+  const std::vector<std::int64_t> wide = integer_weights(value);
+  const std::vector<std::int32_t> integers(wide.begin(), wide.end());
+  const auto [low, high] = std::minmax_element(integers.begin(), integers.end());
+  const auto fits = [&](std::int32_t least) { return integers.empty() || (*low >= least && *high < -least); };
+  const DType type = bits(value.dtype) == 4 && fits(-8) ? DType::int4
+                     : fits(-128)                       ? DType::int8
+                     : fits(-32768)                     ? DType::int16
+                                                        : DType::int32;
+  return pack_integers(type, value.kept_rows ? value.kept_rows->dense_dims : value.constant->dims, integers);
+}
+
 class GraphWriter {
  public:
   GraphWriter(const Graph& graph, onnx::GraphProto& proto) : graph_(graph), proto_(proto), writer_(graph, proto) {}
@@ -150,50 +167,136 @@ class GraphWriter {
   std::int64_t run() {
     proto_.set_name(graph_.name.empty() ? "konv" : graph_.name);
     for (const ValueId id : graph_.inputs()) describe(*proto_.add_input(), graph_.value(id));
+    find_integer_biases();
     for (int i = 0; i < graph_.value_count(); ++i) {
-      if (graph_.constant(ValueId{i}) && graph_.reader_count(ValueId{i}) > 0) constant(ValueId{i});
+      if (graph_.constant(ValueId{i}) && read_as_it_is(ValueId{i})) constant(ValueId{i});
     }
-    for (const NodeId id : graph_.nodes()) {
-      const Node& node = graph_.node(id);
-      const Value& value = graph_.value(node.output());
-      writer_.begin(node, value.quantization ? value.name + ".real" : value.name);
-      export_node(writer_);
-      if (!value.quantization) continue;
-      // Rounded to its integers and back: what a quantized edge means.
-      const Scale scale = scales(value, value.name);
-      onnx::NodeProto& quantize = raw("QuantizeLinear", {value.name + ".real", scale.scale, scale.zero}, value.name + ".quantized");
-      set(quantize, "axis", std::int64_t{value.quantization->axis});
-      onnx::NodeProto& back = raw("DequantizeLinear", {value.name + ".quantized", scale.scale, scale.zero}, value.name);
-      set(back, "axis", std::int64_t{value.quantization->axis});
-    }
+    for (const NodeId id : graph_.nodes()) write(id);
     for (const ValueId id : graph_.outputs()) describe(*proto_.add_output(), graph_.value(id));
     return writer_.opset();
   }
 
  private:
-  struct Scale {
-    std::string scale, zero;
-  };
-
-  Scale scales(const Value& value, const std::string& name) {
-    const Quantization& q = *value.quantization;
-    const bool one = q.scale.size() == 1;
-    const Dims dims = one ? Dims{} : Dims{std::ssize(q.scale)};
-    if (bits(value.dtype) < 8)
-      throw Error(fmt::format("value '{}': is quantized to {}; expected 8 bits or more", name, konv::name(value.dtype)));
-    if (bits(value.dtype) == 16) writer_.need_opset(21);
-    MutableTensor zero(value.dtype, dims);
-    const auto width = static_cast<std::size_t>(bits(value.dtype)) / 8;
-    for (std::size_t i = 0; i < q.zero_point.size(); ++i) {
-      const std::int64_t z = q.zero_point[i];
-      std::memcpy(zero.bytes.get() + i * width, &z, width);  // little-endian: the low bytes come first
+  void write(NodeId id) {
+    const Node& node = graph_.node(id);
+    const Value& value = graph_.value(node.output());
+    if (!value.quantization) {
+      writer_.begin(node, value.name);
+      if (const auto bias = biases_.find(id); bias != biases_.end()) writer_.rename_input(kBias, integer_bias(node, bias->second));
+      return export_node(writer_);
     }
-    writer_.initializer(name + ".scale", make_f32(dims, q.scale));
-    writer_.initializer(name + ".zero_point", zero);
-    return {name + ".scale", name + ".zero_point"};
+    // Rounded to its integers and back: what a quantized edge means.
+    std::string real = graph_.value(node.input(0)).name;
+    if (!std::holds_alternative<Identity>(node.op)) {
+      real = writer_.unique(value.name + ".real");
+      writer_.begin(node, real);
+      if (const auto bias = biases_.find(id); bias != biases_.end()) writer_.rename_input(kBias, integer_bias(node, bias->second));
+      export_node(writer_);
+    }
+    round(value, real);
   }
 
-  onnx::NodeProto& raw(const char* op, std::initializer_list<std::string> inputs, const std::string& output) {
+  // Activations.
+
+  void round(const Value& value, const std::string& real) {
+    const Quantization& q = *value.quantization;
+    const bool narrow = bits(value.dtype) < 8;  // uint8, clipped: ONNX Runtime 1.31 refuses convolutions of uint2 and pooling of uint4
+    const DType type = narrow ? DType::uint8 : value.dtype;
+    if (bits(type) == 16) writer_.need_opset(21);
+    const Dims dims = q.scale.size() == 1 ? Dims{} : Dims{std::ssize(q.scale)};
+    const std::string scale = initializer(value.name + ".scale", make_f32(dims, q.scale));
+    const std::string zero = initializer(value.name + ".zero_point", pack_integers(type, dims, q.zero_point));
+    std::string integers = writer_.unique(value.name + ".quantized");
+    set(raw("QuantizeLinear", {real, scale, zero}, integers), "axis", std::int64_t{q.axis});
+    if (narrow) {
+      const std::int32_t ends[] = {0, (1 << bits(value.dtype)) - 1};
+      const std::string low = initializer(value.name + ".low", pack_integers(type, {}, {&ends[0], 1}));
+      const std::string high = initializer(value.name + ".high", pack_integers(type, {}, {&ends[1], 1}));
+      const std::string clipped = writer_.unique(value.name + ".clipped");
+      raw("Clip", {integers, low, high}, clipped);
+      integers = clipped;
+    }
+    set(raw("DequantizeLinear", {integers, scale, zero}, value.name), "axis", std::int64_t{q.axis});
+  }
+
+  // Constants.
+
+  void constant(ValueId id) {
+    const Value& value = graph_.value(id);
+    if (!value.quantization)
+      return writer_.initializer(value.name, value.kept_rows ? dense(*value.constant, *value.kept_rows) : *value.constant);
+    if (is_float(value.dtype)) return writer_.initializer(value.name, real_weights(value));
+    dequantized(value.name, centred(value), value.quantization->scale, value.quantization->axis);
+  }
+
+  /// Integers around a zero point of 0 that DequantizeLinear makes `name` of.
+  void dequantized(const std::string& name, const Tensor& integers, const std::vector<float>& scale, std::int64_t axis) {
+    if (bits(integers.dtype) == 16 || bits(integers.dtype) == 4) writer_.need_opset(21);
+    const Dims dims = scale.size() == 1 ? Dims{} : Dims{std::ssize(scale)};
+    const std::string stored = initializer(name + ".quantized", integers);
+    std::vector<std::string> inputs = {stored, initializer(name + ".scale", make_f32(dims, scale))};
+    if (integers.dtype != DType::int32) inputs.push_back(initializer(name + ".zero_point", MutableTensor(integers.dtype, dims)));
+    set(raw("DequantizeLinear", inputs, name), "axis", axis);
+  }
+
+  std::string initializer(const std::string& wanted, const Tensor& tensor) {
+    const std::string name = writer_.unique(wanted);
+    writer_.initializer(name, tensor);
+    return name;
+  }
+
+  // Biases of integer layers: int32 in units of the sums they are added to, where they are whole ones.
+
+  static constexpr int kBias = 2;
+
+  struct IntegerBias {
+    std::vector<std::int32_t> integers;
+    std::vector<float> scale;
+  };
+
+  void find_integer_biases() {
+    static_assert(Conv::kBias == kBias && Gemm::kC == kBias);
+    for (const NodeId id : graph_.nodes()) {
+      if (!graph_.as<Conv>(id) && !graph_.as<Gemm>(id)) continue;
+      if (std::optional<IntegerBias> bias = whole_bias(graph_.node(id))) biases_[id] = std::move(*bias);
+    }
+  }
+
+  std::optional<IntegerBias> whole_bias(const Node& node) const {
+    const ValueId input = node.input(0), weight = node.input(1), bias = node.input(kBias);
+    const auto stored = [&](ValueId id) { return id && graph_.value(id).quantization; };
+    if (!stored(input) || !stored(weight) || !graph_.constant(weight) || graph_.value(input).quantization->scale.size() != 1) return {};
+    const Tensor* constant = graph_.constant(bias);
+    if (!constant || constant->dtype != DType::float32 || constant->dims.size() != 1) return {};
+    const std::vector<float>& scales = graph_.value(weight).quantization->scale;
+    IntegerBias whole;
+    for (std::size_t o = 0; o < constant->f32().size(); ++o) {
+      const float unit = graph_.value(input).quantization->scale.front() * scales[scales.size() == 1 ? 0 : o];
+      const double integer = std::nearbyint(static_cast<double>(constant->f32()[o]) / static_cast<double>(unit));
+      if (!(std::fabs(integer) <= INT32_MAX) || static_cast<float>(integer) * unit != constant->f32()[o]) return {};
+      whole.integers.push_back(static_cast<std::int32_t>(integer));
+      whole.scale.push_back(unit);
+    }
+    return whole;
+  }
+
+  bool read_as_it_is(ValueId id) const {
+    if (graph_.is_output(id)) return true;
+    const std::vector<NodeId> readers = graph_.readers(id);
+    return std::any_of(readers.begin(), readers.end(), [&](NodeId reader) {
+      const Node& node = graph_.node(reader);
+      const bool only_bias = node.input(kBias) == id && std::count(node.inputs.begin(), node.inputs.end(), id) == 1;
+      return !only_bias || !biases_.contains(reader);
+    });
+  }
+
+  std::string integer_bias(const Node& node, const IntegerBias& bias) {
+    const std::string name = writer_.unique(graph_.value(node.input(kBias)).name + ".of." + node.name);
+    dequantized(name, pack_integers(DType::int32, {std::ssize(bias.integers)}, bias.integers), bias.scale, 0);
+    return name;
+  }
+
+  onnx::NodeProto& raw(const char* op, const std::vector<std::string>& inputs, const std::string& output) {
     onnx::NodeProto& node = *proto_.add_node();
     node.set_op_type(op);
     node.set_name(output + "." + op);
@@ -202,20 +305,10 @@ class GraphWriter {
     return node;
   }
 
-  void constant(ValueId id) {
-    const Value& value = graph_.value(id);
-    const Tensor tensor = value.kept_rows ? dense(*value.constant, *value.kept_rows) : *value.constant;
-    if (!value.quantization) return writer_.initializer(value.name, tensor);
-    if (is_float(value.dtype)) return writer_.initializer(value.name, real_weights(value));
-    writer_.initializer(value.name + ".quantized", tensor);
-    const Scale scale = scales(value, value.name);
-    set(raw("DequantizeLinear", {value.name + ".quantized", scale.scale, scale.zero}, value.name), "axis",
-        std::int64_t{value.quantization->axis});
-  }
-
   const Graph& graph_;
   onnx::GraphProto& proto_;
   OnnxWriter writer_;
+  std::map<NodeId, IntegerBias> biases_;
 };
 
 /// The version of the file format that came with an opset (ONNX's table of versions).

@@ -1,6 +1,8 @@
 // A Graph as an ONNX file: what the operator exporters share.
 #pragma once
 
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -27,8 +29,12 @@ class OnnxWriter {
 
   /// The node's input as ONNX knows it, "" for an absent one.
   std::string input(int i) const;
+  /// From here to the next begin(), input `i` is called so.
+  void rename_input(int i, std::string name) { renamed_[i] = std::move(name); }
   /// A name for something in between: "<node>.<suffix>", made unique.
-  std::string fresh(const std::string& suffix);
+  std::string fresh(const std::string& suffix) { return unique(node_->name + "." + suffix); }
+  /// `wanted`, or the same with a number where a value of the graph or an earlier one is called so.
+  std::string unique(const std::string& wanted);
   /// Appends a node; its name is the graph's where it writes the result, else one made from its first output.
   onnx::NodeProto& add(const char* op, std::vector<std::string> inputs, std::vector<std::string> outputs);
   /// The same with one fresh output, which is returned.
@@ -49,8 +55,9 @@ class OnnxWriter {
   onnx::GraphProto& proto_;
   const Node* node_ = nullptr;
   std::string result_;
+  std::map<int, std::string> renamed_;
+  std::set<std::string> made_;
   std::int64_t opset_ = 18;
-  int made_ = 0;
 };
 
 void set(onnx::NodeProto& node, const char* attribute, std::int64_t value);

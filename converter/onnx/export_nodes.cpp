@@ -1,4 +1,5 @@
 // One function per operator: which ONNX nodes say the same.
+#include <algorithm>
 #include <limits>
 
 #include <fmt/format.h>
@@ -125,7 +126,17 @@ void write(OnnxWriter& w, const Pool& op) {
   if (indices) set(node, "storage_order", std::int64_t{op.column_major});
 }
 
+/// The mean over the pixels of images, which others know by this name.
+bool is_global_average(const OnnxWriter& w, const Reduce& op) {
+  const std::optional<Shape>& shape = w.graph().value(w.node().input(0)).shape;
+  Ints axes = op.axes;
+  for (std::int64_t& axis : axes) axis += axis < 0 ? 4 : 0;
+  std::sort(axes.begin(), axes.end());
+  return op.kind == ReduceKind::mean && op.keep_dims && w.node().inputs.size() == 1 && shape && shape->size() == 4 && axes == Ints{2, 3};
+}
+
 void write(OnnxWriter& w, const Reduce& op) {
+  if (is_global_average(w, op)) return void(same(w, "GlobalAveragePool"));
   constexpr const char* kNames[] = {"ReduceMean", "ReduceSum", "ReduceMax",    "ReduceMin",       "ReduceProd",
                                     "ReduceL1",   "ReduceL2",  "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare"};
   std::vector<std::string> names = inputs(w);
@@ -349,10 +360,14 @@ void need_type(OnnxWriter& w, DType type) {
 }
 
 void export_node(OnnxWriter& writer) {
+  const auto type_of = [&](ValueId id) {
+    const Value& value = writer.graph().value(id);
+    return value.quantization ? DType::float32 : value.dtype;  // as the nodes around see it
+  };
   for (const ValueId id : writer.node().inputs) {
-    if (id) need_type(writer, writer.graph().value(id).dtype);
+    if (id) need_type(writer, type_of(id));
   }
-  need_type(writer, writer.graph().value(writer.node().output()).dtype);
+  need_type(writer, type_of(writer.node().output()));
   std::visit([&](const auto& op) { write(writer, op); }, writer.node().op);
 }
 

@@ -126,7 +126,7 @@ Model Model::optimize(std::string_view list, std::vector<PassReport>* reports) c
   Graph graph = impl_->graph();
   const std::vector<const passes::Pass*> selected = passes::select(list);
   for (passes::Report& report : passes::run(graph, selected, {.evaluate = run::evaluate})) {
-    if (reports) reports->push_back({std::move(report.pass), std::move(report.fired)});
+    if (reports) reports->push_back({std::move(report.pass), std::move(report.fired), std::move(report.refused)});
   }
   return Model(std::make_shared<Impl>(std::move(graph)));
 }

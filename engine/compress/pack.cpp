@@ -14,20 +14,4 @@ DType signed_type(int bits) {
   }
 }
 
-Tensor pack_integers(DType type, Dims dims, std::span<const std::int32_t> values) {
-  MutableTensor tensor(type, std::move(dims));
-  auto* bytes = reinterpret_cast<std::uint8_t*>(tensor.bytes.get());
-  const auto width = static_cast<std::size_t>(bits(type));
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (width == 16) {
-      reinterpret_cast<std::int16_t*>(bytes)[i] = static_cast<std::int16_t>(values[i]);
-      continue;
-    }
-    const std::size_t bit = i * width;
-    const unsigned field = static_cast<unsigned>(values[i]) & ((1u << width) - 1);
-    bytes[bit / 8] = static_cast<std::uint8_t>(bytes[bit / 8] | field << bit % 8);
-  }
-  return tensor;
-}
-
 }  // namespace konv::compress

@@ -1,15 +1,9 @@
-// Quantized tensors put together.
+// Types of quantized tensors.
 #pragma once
 
-#include <cstdint>
-#include <span>
-
-#include "engine/graph/tensor.h"
+#include "kernels/base/dtype.h"
 
 namespace konv::compress {
-
-/// Integers as int16, int8, int4 or int2, packed as files and memory hold them: element 0 in the lowest bits.
-Tensor pack_integers(DType type, Dims dims, std::span<const std::int32_t> values);
 
 /// int2, int4, int8 or int16.
 DType signed_type(int bits);

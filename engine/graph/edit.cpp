@@ -44,6 +44,13 @@ ValueId Edit::constant(std::string name, Tensor tensor) {
   return id;
 }
 
+ValueId Edit::constant(std::string name, Tensor tensor, Quantization quantization) {
+  const DType dtype = tensor.dtype;
+  const ValueId id = constant(std::move(name), std::move(tensor));
+  store(id, dtype, std::move(quantization));
+  return id;
+}
+
 ValueId Edit::add(std::string name, Op op, std::vector<ValueId> inputs) {
   const ValueId id{next_value_++};
   added_.push_back({id, Node{std::move(name), std::move(op), std::move(inputs), {id}}});
@@ -55,6 +62,8 @@ void Edit::replace(NodeId id, Op op, std::vector<ValueId> inputs) { replaced_.pu
 void Edit::redirect(ValueId from, ValueId to) { redirected_.emplace_back(from, to); }
 
 void Edit::remove(NodeId id) { removed_.push_back(id); }
+
+void Edit::store(ValueId id, DType dtype, Quantization quantization) { stored_.push_back({id, dtype, std::move(quantization)}); }
 
 bool keeps_interface(const Graph& graph, const Edit& edit) {
   std::vector<ValueId> renamed;
@@ -85,6 +94,11 @@ void apply(Graph& graph, const Edit& edit) {
       graph.add_value(added->node.name);
       ++added;
     }
+  }
+
+  for (const Edit::Stored& stored : edit.stored_) {
+    graph.value(stored.id).dtype = stored.dtype;
+    graph.value(stored.id).quantization = stored.quantization;
   }
 
   // Redirections come before the nodes that the edit brings: those read exactly what it says.

@@ -15,6 +15,8 @@ class Edit {
   explicit Edit(const Graph& graph) : next_value_(graph.value_count()) {}
 
   ValueId constant(std::string name, Tensor tensor);
+  /// Integers that stand for real numbers.
+  ValueId constant(std::string name, Tensor tensor, Quantization quantization);
   /// A new node with one new output.
   ValueId add(std::string name, Op op, std::vector<ValueId> inputs);
   /// Puts `op` in the place of node `id`: same name, same outputs, other inputs.
@@ -23,6 +25,8 @@ class Edit {
   /// replaces the node that produces `to`: what is called so before and after are the same numbers.
   void redirect(ValueId from, ValueId to);
   void remove(NodeId id);
+  /// Stores a value, of the graph or made by add(), in integers of `dtype`.
+  void store(ValueId id, DType dtype, Quantization quantization);
 
  private:
   friend bool keeps_interface(const Graph& graph, const Edit& edit);
@@ -37,6 +41,11 @@ class Edit {
     ValueId output;
     Node node;
   };
+  struct Stored {
+    ValueId id;
+    DType dtype;
+    Quantization quantization;
+  };
   struct Replacement {
     NodeId id;
     Op op;
@@ -49,6 +58,7 @@ class Edit {
   std::vector<Replacement> replaced_;
   std::vector<std::pair<ValueId, ValueId>> redirected_;
   std::vector<NodeId> removed_;
+  std::vector<Stored> stored_;
 };
 
 /// False when a redirection would give one value two names: a graph output cannot become a graph input or another output.

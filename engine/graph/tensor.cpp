@@ -1,6 +1,7 @@
 #include "engine/graph/tensor.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -81,6 +82,22 @@ MutableTensor::MutableTensor(DType dtype_, Dims dims_) : dtype(dtype_), dims(std
 Tensor make_f32(Dims dims, std::span<const float> values) { return made(DType::float32, std::move(dims), values); }
 
 Tensor make_i64(Dims dims, std::span<const std::int64_t> values) { return made(DType::int64, std::move(dims), values); }
+
+Tensor pack_integers(DType type, Dims dims, std::span<const std::int32_t> values) {
+  MutableTensor tensor(type, std::move(dims));
+  auto* bytes = reinterpret_cast<std::uint8_t*>(tensor.bytes.get());
+  const auto width = static_cast<std::size_t>(bits(type));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (width >= 8) {
+      std::memcpy(bytes + i * (width / 8), &values[i], width / 8);  // little-endian: the low bytes come first
+      continue;
+    }
+    const std::size_t bit = i * width;
+    const unsigned field = static_cast<unsigned>(values[i]) & ((1u << width) - 1);
+    bytes[bit / 8] = static_cast<std::uint8_t>(bytes[bit / 8] | field << bit % 8);
+  }
+  return tensor;
+}
 
 std::vector<std::int64_t> to_i64(const Tensor& tensor) {
   switch (tensor.dtype) {

@@ -56,6 +56,9 @@ struct MutableTensor {
 Tensor make_f32(Dims dims, std::span<const float> values);
 Tensor make_i64(Dims dims, std::span<const std::int64_t> values);
 
+/// Integers of at most 32 bits, signed or not, packed as files and memory hold them: element 0 in the lowest bits. The type must hold the values.
+Tensor pack_integers(DType type, Dims dims, std::span<const std::int32_t> values);
+
 /// The elements of an integer or bool tensor (int32, int64, ...), widened. Throws for other types.
 std::vector<std::int64_t> to_i64(const Tensor& tensor);
 /// The elements of any float tensor (float16 and bfloat16 too).

@@ -1,13 +1,15 @@
 // fold-constants:  constants -> node -> y   =>   constant y
 //
 // Values come from shape inference where it knows them (shape arithmetic, even behind an input of unknown batch size), else from running the
-// node once through Context::evaluate. Quantized and pruned constants stay as they are: they exist to be small.
+// node once through Context::evaluate. Quantized and pruned constants stay as they are: they exist to be small. So do the integers of a weight that is
+// dequantized: it becomes a quantized constant.
 
 #include <algorithm>
 
 #include <konv/error.hpp>
 
 #include "engine/passes/list.h"
+#include "engine/passes/quantized.h"
 
 namespace konv::passes {
 
@@ -67,6 +69,7 @@ std::optional<Edit> fold_constants(const Graph& graph, NodeId id, const Context&
   if (node.outputs.size() != 1) return {};
   const ValueId output = node.output();
   if (graph.is_output(output)) return {};  // outputs are computed by nodes
+  if (std::optional<Edit> stored = store_weight(graph, id)) return stored;
 
   std::optional<Tensor> result = known_integers(graph, output, context);
   if (!result && context.evaluate) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "engine/passes/passes.h"
 
@@ -23,5 +24,11 @@ std::optional<Edit> fold_scale(const Graph& graph, NodeId id, const Context& con
 std::optional<Edit> fuse_repvgg(const Graph& graph, NodeId id, const Context& context);
 std::optional<Edit> fuse_residual(const Graph& graph, NodeId id, const Context& context);
 std::optional<Edit> fuse_activation(const Graph& graph, NodeId id, const Context& context);
+std::optional<Edit> store_activations(const Graph& graph, NodeId id, const Context& context);
+std::optional<Edit> integer_layers(const Graph& graph, NodeId id, const Context& context);
+
+/// Why these passes leave a node that they are made for; "" for all others.
+std::string not_stored(const Graph& graph, NodeId id);
+std::string integers_refused(const Graph& graph, NodeId id);
 
 }  // namespace konv::passes

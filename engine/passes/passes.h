@@ -26,15 +26,18 @@ struct Context {
 /// The node is the one that stays and takes in others, or the one that goes.
 struct Pass {
   const char* name;
-  const char* verb;     ///< for reports: "<node>: folded <nodes that went>"
+  const char* verb;     ///< for reports: "<node>: folded <nodes that went>"; what follows a comma is left out where none went
   const char* summary;  ///< one line, for --list-passes
   const char* place;    ///< why it stands where it stands in the pipeline
   std::optional<Edit> (*match)(const Graph& graph, NodeId node, const Context& context);
+  /// Why the pass leaves a node alone that a user would expect it to take, "" for others; null where that needs no word.
+  std::string (*refused)(const Graph& graph, NodeId node) = nullptr;
 };
 
 struct Report {
   std::string pass;
-  std::vector<std::string> fired;  ///< one line per edit, e.g. "layer1.0.conv1: folded layer1.0.bn1"
+  std::vector<std::string> fired;    ///< one line per edit, e.g. "layer1.0.conv1: folded layer1.0.bn1"
+  std::vector<std::string> refused;  ///< one line per node left alone with a reason, e.g. "node 'act' (Sigmoid): it has no integer kernel"
 };
 
 /// All passes in the order they run in.

@@ -17,6 +17,9 @@ constexpr Pass kPipeline[] = {
      "before the fusions, which want constant weights: exporters cast and transpose them in the graph", fold_constants},
     {"merge-duplicates", "merged", "the same operator on the same inputs twice  =>  once",
      "behind fold-constants, which leaves less to compare, and before the rules that follow one value from node to node", merge_duplicates},
+    {"store-activations", "stored", "Quantize -> Dequantize  =>  a value stored in integers",
+     "behind fold-constants, which has made the scales known, and before the fusions: it moves activations to the nodes that take them in",
+     store_activations, not_stored},
     {"cancel-transposes", "cancelled", "Transpose -> Transpose  =>  one or none, also across an activation",
      "before the fusions: a transpose in between hides the neighbours from each other", cancel_transposes},
     {"merge-reshapes", "merged", "a chain of Reshape, Flatten, Squeeze, Unsqueeze  =>  one Reshape or none",
@@ -43,7 +46,9 @@ constexpr Pass kPipeline[] = {
     {"fuse-residual", "fused", "Conv -> Add of a value of the same shape  =>  Conv with a residual",
      "before fuse-activation: the activation behind the Add then follows a Conv and is fused by one rule", fuse_residual},
     {"fuse-activation", "fused", "Conv, ConvTranspose, Gemm or arithmetic -> activation  =>  one node",
-     "last: a node with an activation takes in nothing more", fuse_activation},
+     "behind all other fusions: a node with an activation takes in nothing more", fuse_activation},
+    {"integer-layers", "computes in integers, with", "layers between stored integers compute with them  =>  no real numbers in between",
+     "last: it takes finished layers, with all that was fused into them", integer_layers, integers_refused},
 };
 
 const Pass* find(std::string_view name) {

@@ -18,7 +18,7 @@ std::vector<std::string> node_names(const Graph& graph) {
   return names;
 }
 
-/// "conv1: folded bn1", or "removed dropout" when the matched node itself went. Takes the names of removed nodes out of `names`.
+/// "conv1: folded bn1", "removed dropout" when the matched node itself went, "q: stored" when none did (a verb's part behind a comma goes, too). Takes the names of removed nodes out of `names`.
 std::string describe_edit(const Graph& graph, NodeId matched, const Pass& pass, std::vector<std::string>& names) {
   std::vector<std::string> gone;
   for (int i = 0; i < static_cast<int>(names.size()); ++i) {
@@ -27,7 +27,8 @@ std::string describe_edit(const Graph& graph, NodeId matched, const Pass& pass, 
     gone.push_back(std::move(name));
     name.clear();
   }
-  const std::string what = fmt::format("{} {}", pass.verb, fmt::join(gone, ", "));
+  const std::string_view verb = pass.verb;
+  const std::string what = gone.empty() ? std::string(verb.substr(0, verb.find(','))) : fmt::format("{} {}", verb, fmt::join(gone, ", "));
   return graph.alive(matched) ? graph.node(matched).name + ": " + what : what;
 }
 
@@ -49,6 +50,14 @@ bool sweep(Graph& graph, const Pass& pass, Context context, Report& report) {
   return fired;
 }
 
+void note_refusals(const Graph& graph, const Pass& pass, Report& report) {
+  if (!pass.refused) return;
+  for (const NodeId id : graph.nodes()) {
+    const std::string why = pass.refused(graph, id);
+    if (!why.empty()) report.refused.push_back(fmt::format("{}: {}", label(graph.node(id)), why));
+  }
+}
+
 void verify_after(Graph& graph, const Pass& pass) {
   try {
     verify(graph);
@@ -63,8 +72,9 @@ std::vector<Report> run(Graph& graph, std::span<const Pass* const> passes, const
   if (!passes.empty()) verify(graph);  // and infer the shapes that passes look at
   std::vector<Report> reports;
   for (const Pass* pass : passes) {
-    Report report{pass->name, {}};
+    Report report{pass->name, {}, {}};
     while (sweep(graph, *pass, context, report)) verify_after(graph, *pass);
+    note_refusals(graph, *pass, report);
     if (!report.fired.empty()) graph.metadata.passes.push_back(pass->name);
     reports.push_back(std::move(report));
   }

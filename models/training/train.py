@@ -3,6 +3,7 @@
 
     python3 train.py configs/resnet20.json
     python3 train.py configs/resnet20.json --resume
+    python3 train.py configs/resnet20-w4a4.json    # quantization-aware, from the trained weights
 
 A checkpoint is written after every epoch, outside the repository.
 """
@@ -21,8 +22,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import checkpoint
 import data
+import lsq
 import networks
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,11 @@ class Config:
     crops: tuple[tuple[float, int], ...] = ((1.0, 32),)
     """(until, side) pairs: up to the share `until` of the run, train on crops of that side."""
     seed: int = 1
+    start: str = ""
+    """Trained weights to start from, a file in models/weights; without: random ones."""
+    weight_bits: int = 0
+    activation_bits: int = 0
+    """With bits, the network learns to compute with integers (lsq.py)."""
 
     @staticmethod
     def load(path: Path) -> Config:
@@ -76,6 +86,9 @@ def make_optimizer(model: nn.Module, config: Config) -> torch.optim.SGD:
     return torch.optim.SGD(groups, lr=config.max_lr, momentum=config.momentum, nesterov=True)
 
 
+CALIBRATION_IMAGES = 512
+
+
 class MovingAverage:
     """Exponential moving average of parameters and BatchNorm statistics."""
 
@@ -104,15 +117,27 @@ def show_progress(epoch: int, done: int, total: int, loss: float, rate: float) -
     sys.stderr.flush()
 
 
+def build_model(config: Config, images: Tensor) -> nn.Module:
+    """The network at its start; `images` set the first steps of its quantizers."""
+    if config.start:
+        model = networks.load(config.network, checkpoint.load_weights(WEIGHTS / config.start))
+    else:
+        model = networks.build(config.network)
+    if config.weight_bits:
+        lsq.prepare(model, config.weight_bits, config.activation_bits)
+        lsq.start(model, images[:: max(1, len(images) // CALIBRATION_IMAGES)])  # of all classes
+    return model
+
+
 class Trainer:
     """State of a run: everything that a checkpoint holds."""
 
-    def __init__(self, config: Config, budget_s: float | None) -> None:
+    def __init__(self, config: Config, images: Tensor, budget_s: float | None) -> None:
         torch.manual_seed(config.seed)
         self.config = config
         self.budget_s = budget_s
         self.generator = torch.Generator().manual_seed(config.seed)
-        self.model = networks.build(config.network).to(memory_format=torch.channels_last)
+        self.model = build_model(config, images).to(memory_format=torch.channels_last)
         self.optimizer = make_optimizer(self.model, config)
         self.average = MovingAverage(self.model, config.ema_decay)
         self.step = 0
@@ -188,9 +213,8 @@ class Trainer:
         return total / len(order)
 
 
-def run(trainer: Trainer, checkpoint: Path) -> None:
+def run(trainer: Trainer, images: Tensor, labels: Tensor, path: Path) -> None:
     """Train to the end, with a checkpoint and a line per epoch."""
-    images, labels = data.load_jpeg("train")
     steps = len(images) // trainer.config.batch_size
     while (progress := trainer.progress(steps)) < 1.0:
         side = crop_side(trainer.config, progress)
@@ -200,15 +224,15 @@ def run(trainer: Trainer, checkpoint: Path) -> None:
                  "progress": round(trainer.progress(steps), 4),
                  "elapsed_s": round(trainer.elapsed_s, 1)}  # fmt: skip
         trainer.history.append(entry)
-        trainer.save(checkpoint)
-        print(trainer.config.network, json.dumps(entry), flush=True)
+        trainer.save(path)
+        print(path.stem, json.dumps(entry), flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config", type=Path, help="JSON recipe, e.g. configs/resnet20.json")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint if any")
-    parser.add_argument("--checkpoint", type=Path, help="default: CACHE/NETWORK.pt")
+    parser.add_argument("--checkpoint", type=Path, help="default: CACHE/CONFIG.pt")
     parser.add_argument("--epochs", type=int, help="override the recipe's number of epochs")
     parser.add_argument("--minutes", type=float, help="time budget; the schedule shrinks to fit it")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -219,11 +243,12 @@ def main() -> None:
         config = Config(**{**asdict(config), "epochs": arguments.epochs})
     torch.set_num_threads(arguments.threads)
     torch.set_flush_denormal(True)
-    checkpoint = arguments.checkpoint or data.cache_dir() / f"{config.network}.pt"
-    trainer = Trainer(config, arguments.minutes * 60 if arguments.minutes else None)
-    if arguments.resume and checkpoint.exists():
-        trainer.load(checkpoint)
-    run(trainer, checkpoint)
+    path = arguments.checkpoint or data.cache_dir() / f"{arguments.config.stem}.pt"
+    images, labels = data.load_jpeg("train")
+    trainer = Trainer(config, images, arguments.minutes * 60 if arguments.minutes else None)
+    if arguments.resume and path.exists():
+        trainer.load(path)
+    run(trainer, images, labels, path)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 #include "converter/import.h"
 #include "tests/converter/onnx_model.h"
 #include "tests/support/compare.h"
+#include "tests/support/integer_reference.h"
 #include "tests/support/random_graph.h"
 #include "tests/support/reference.h"
 
@@ -125,6 +126,30 @@ TEST_CASE("export: pruned weights are dense, quantized values are rounded to the
   expected.value(w).dtype = DType::float32;
   verify(expected);
   CHECK_CLOSE(run_reference(back, inputs)[0], run_reference(expected, inputs)[0], tolerance(DType::float32, 10, 100));
+}
+
+TEST_CASE("export: values of 4 and 2 bits keep their numbers, biases in units of the sums are int32") {
+  for (const auto& [activations, weights] : {std::pair{DType::uint4, DType::int4}, std::pair{DType::uint2, DType::int2}}) {
+    CAPTURE(static_cast<int>(activations));
+    const auto most = static_cast<std::int32_t>(1 << (bits(weights) - 1));
+    Graph graph;
+    const ValueId x = graph.add_input("x", DType::float32, {1, 2, 3, 3});
+    const ValueId q = graph.add("q", Identity{}, {x});
+    graph.value(q).dtype = activations;
+    graph.value(q).quantization = Quantization{{0.25f}, {1}, 0};
+    const std::vector<std::int32_t> stored = {-most, most - 1, 0, -1};
+    const ValueId w = graph.add_constant("w", pack_integers(weights, {2, 2, 1, 1}, stored));
+    graph.value(w).quantization = Quantization{{0.5f, 0.125f}, {0, -1}, 0};  // the second channel is mirrored
+    const ValueId bias = graph.add_constant("bias", make_f32({2}, std::vector<float>{3 * 0.125f, -5 * 0.03125f}));
+    graph.add_output(graph.add("conv", Conv{}, {q, w, bias}));
+    verify(graph);
+    const Graph back = exported_and_back(graph);
+    Rng rng(6);
+    const auto inputs = random_inputs(rng, graph);
+    CHECK_CLOSE(run_reference(back, inputs)[0], run_integer_reference(graph, inputs)[0], tolerance(DType::float32, 10, 10));
+    CHECK(back.find_value("bias.of.conv.quantized"));
+    CHECK(!back.find_value("bias"));
+  }
 }
 
 TEST_CASE("export: what ONNX cannot say is named") {

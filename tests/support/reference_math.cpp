@@ -252,7 +252,8 @@ std::int64_t scale_of(const Data& x, const Data& scale, std::int64_t axis, std::
 Data run_op(const Quantize& op, const Inputs& in) {
   const Data &x = *in[Quantize::kInput], &scale = *in[Quantize::kScale];
   const Data* zero = input(in, Quantize::kZero);
-  const bool is_signed = op.to == DType::int8 || op.to == DType::int16 || op.to == DType::int32;
+  const bool is_signed =
+      op.to == DType::int2 || op.to == DType::int4 || op.to == DType::int8 || op.to == DType::int16 || op.to == DType::int32;
   const double low = is_signed ? -std::ldexp(1.0, bits(op.to) - 1) : 0, high = low + std::ldexp(1.0, bits(op.to)) - 1;
   Data y{op.to, x.dims, {}, {}};
   for (std::int64_t i = 0; i < product(x.dims); ++i) {

@@ -1,4 +1,5 @@
 // konv convert SOURCE -o OUT.konv: trained weights to a model, as found.
+#include <algorithm>
 #include <cctype>
 #include <fstream>
 #include <memory>
@@ -33,6 +34,17 @@ std::vector<std::string> read_labels(const std::string& name) {
   return labels;
 }
 
+/// Of a quantized network: the nodes that the default passes leave to real numbers, and why.
+void say_what_stays_real(const Model& model, const Json& graph) {
+  const auto quantizes = [](const Json& node) { return node["op"] == "QuantizeLinear" || node["op"] == "DequantizeLinear"; };
+  if (std::none_of(graph["nodes"].begin(), graph["nodes"].end(), quantizes)) return;
+  std::vector<PassReport> reports;
+  model.optimize("default", &reports);
+  for (const PassReport& report : reports) {
+    for (const std::string& line : report.refused) fmt::print(stderr, "konv: computes with real numbers: {}\n", line);
+  }
+}
+
 void run(const ConvertCommand& c) {
   if (c.list_archs) {
     for (const auto& [name, summary] : architectures()) fmt::print("{:<12} {}\n", name, summary);
@@ -50,6 +62,7 @@ void run(const ConvertCommand& c) {
     const Json graph = Json::parse(model.describe());
     fmt::print(stderr, "{}: {} nodes, {} parameters, {:.2f} MB of weights\n", c.out, graph["nodes"].size(),
                graph["parameters"].get<std::int64_t>(), static_cast<double>(model.weights_bytes()) / 1e6);
+    say_what_stays_real(model, graph);
   }
 }
 

@@ -27,6 +27,7 @@ void run(const OptimizeCommand& c) {
   for (const PassReport& report : reports) {
     fmt::print(stderr, "{}: {}\n", report.pass, report.fired.empty() ? "nothing to do" : fmt::format("{} times", report.fired.size()));
     for (const std::string& line : report.fired) fmt::print(stderr, "    {}\n", line);
+    for (const std::string& line : report.refused) fmt::print(stderr, "    left as it is: {}\n", line);
   }
 }
 

@@ -86,6 +86,7 @@ struct OutputTensor {
 struct PassReport {
   std::string pass;
   std::vector<std::string> fired;
+  std::vector<std::string> refused;  ///< nodes that a user would expect it to take, with the reason why it did not
 };
 
 struct PassInfo {

@@ -1,0 +1,240 @@
+"""Learned step size quantization (Esser et al. 2020, arXiv 1902.08153) of the networks in networks.py.
+
+A quantizer rounds to the integers low ... high times a step, and learns the step along with the weights:
+
+    y = step * round(clamp(x / step, low, high))                      ties to even
+    dy/dx    = 1 inside the range, 0 outside
+    dy/dstep = round(x / step) - x / step inside, low or high outside
+
+The gradient of a step is scaled by 1 / sqrt(elements per step * high), as in the paper. All that an
+integer network rounds is rounded here: pixels, weights, layer inputs, skips and pooled features.
+Weights are rounded in front of their BatchNorm, which becomes a scale per channel behind them.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import checkpoint
+import data
+import networks
+
+END_BITS = 8
+"""Weights and inputs of the first and the last layer, and skips."""
+
+
+def _inner_product(a: Tensor, b: Tensor, step: Tensor) -> Tensor:
+    """Sum of a * b over the elements that share a step."""
+    if step.numel() > 1:
+        return (a * b).sum_to_size(step.shape)
+    if a.ndim == 4:  # in the order in which images lie in memory (channels last), so that nothing is copied
+        a, b = a.permute(0, 2, 3, 1), b.permute(0, 2, 3, 1)
+    return torch.dot(a.reshape(-1), b.reshape(-1)).view(step.shape)
+
+
+class _LearnedRounding(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, step: Tensor, low: int, high: int) -> Tensor:
+        scaled = x / step
+        clamped = scaled.clamp(low, high)
+        inside = clamped == scaled
+        rounded = clamped.round_()
+        ctx.save_for_backward(scaled, inside, rounded, step)
+        ctx.high = high
+        return rounded * step
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        scaled, inside, rounded, step = ctx.saved_tensors
+        grad_x = grad * inside
+        along_step = _inner_product(grad, rounded, step) - _inner_product(grad_x, scaled, step)
+        return grad_x, along_step / math.sqrt(scaled.numel() / step.numel() * ctx.high), None, None
+
+
+def best_step(x: Tensor, low: int, high: int) -> Tensor:
+    """The step with the least squared rounding error for each row of `x`."""
+    largest = torch.maximum(x.amax(1) / high, x.amin(1) / low if low else x.new_zeros(()))
+    best = largest.clamp_min(1e-8)
+    least = torch.full_like(best, math.inf)
+    for shrink in torch.linspace(0.1, 1.0, 46):
+        step = (largest * shrink).clamp_min(1e-8).unsqueeze(1)
+        error = ((x / step).round_().clamp_(low, high) * step - x).square_().sum(1)
+        best = torch.where(error < least, step.squeeze(1), best)
+        least = torch.minimum(error, least)
+    return best
+
+
+class Quantizer(nn.Module):
+    """Rounds to integers of `bits` times a learned step: one step, or one per index of dimension 0.
+
+    Unsigned ones serve activations and contain the ReLU. Before start() they let everything pass.
+    Weights of 8 bits need no learning: their step follows the largest one, since a single weight
+    that is clipped would pull it with 127 times its own gradient.
+    """
+
+    def __init__(self, bits: int, signed: bool, channels: int = 1) -> None:
+        super().__init__()
+        self.bits = bits
+        self.low = -(1 << (bits - 1)) if signed else 0
+        self.high = (1 << (bits - 1)) - 1 if signed else (1 << bits) - 1
+        self.learns = not (signed and bits >= 8)
+        self.step = nn.Parameter(torch.zeros(channels), requires_grad=self.learns)
+
+    def current_step(self, x: Tensor) -> Tensor:
+        """The steps as they stand, in a shape that broadcasts over `x`."""
+        step = self.step.abs() if self.learns else x.detach().flatten(1).abs().amax(1) / self.high
+        return step if step.numel() == 1 else step.view(-1, *[1] * (x.ndim - 1))
+
+    @torch.no_grad()
+    def start(self, x: Tensor) -> None:
+        """Set the steps to the best ones for the values `x`."""
+        rows = x.reshape(self.step.numel(), -1)
+        most = 1 << 15
+        self.step.copy_(best_step(rows[:, :: max(1, rows.shape[1] // most)], self.low, self.high))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.step.detach().count_nonzero():
+            return x
+        return _LearnedRounding.apply(x, self.current_step(x), self.low, self.high)
+
+    def integers(self, x: Tensor) -> Tensor:
+        """round(clamp(x / step, low, high)) for weights."""
+        return (x / self.current_step(x)).clamp(self.low, self.high).round()
+
+
+class PixelQuantizer(nn.Module):
+    """Normalized pixels as 8-bit integers; scale and zero point follow from data.normalize()."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        lowest = min(-m / s for m, s in zip(data.MEAN, data.STD, strict=True))
+        highest = max((1 - m) / s for m, s in zip(data.MEAN, data.STD, strict=True))
+        self.scale = float(torch.tensor((highest - lowest) / 255))
+        self.zero_point = round(-lowest / self.scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.zero_point
+        return ((x / self.scale).round_().clamp_(-z, 255 - z)).mul_(self.scale)
+
+
+def _add_quantizers(layer: nn.Conv2d | nn.Linear, weight_bits: int, quantize_input: nn.Module) -> None:
+    layer.quantize_input = quantize_input
+    layer.quantize_weight = Quantizer(weight_bits, signed=True, channels=layer.weight.shape[0])
+
+
+class Conv2d(nn.Conv2d):
+    """A convolution whose input and weight are rounded first."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._conv_forward(self.quantize_input(x), self.quantize_weight(self.weight), self.bias)
+
+
+class Linear(nn.Linear):
+    """A fully connected layer whose input and weight are rounded first."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(self.quantize_input(x), self.quantize_weight(self.weight), self.bias)
+
+
+def prepare(model: nn.Module, weight_bits: int, activation_bits: int) -> nn.Module:
+    """Put quantizers into a network of networks.py, in place; start() sets their steps.
+
+    Its parameters keep their names; those of the quantizers come on top.
+    """
+    layers = [m for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    for layer in layers:
+        end = layer in (layers[0], layers[-1])
+        bits = END_BITS if end else weight_bits
+        layer.__class__ = Conv2d if isinstance(layer, nn.Conv2d) else Linear
+        inputs = Quantizer(END_BITS if end else activation_bits, signed=False)
+        _add_quantizers(layer, bits, PixelQuantizer() if layer is layers[0] else inputs)
+    if isinstance(model, networks.ResNetCifar):
+        # What skips hand on is rounded where it arises: behind the first layer and behind blocks.
+        blocks = [m for m in model.modules() if isinstance(m, networks.BasicBlock)]
+        for module in [model.bn1, *blocks]:
+            module.quantize_output = Quantizer(END_BITS, signed=False)
+            module.register_forward_hook(lambda m, _, output: m.quantize_output(output))
+    elif not isinstance(model, networks.LeNet):
+        raise ValueError(f"{type(model).__name__} has no quantization recipe; known: ResNetCifar, LeNet")
+    return model
+
+
+@torch.no_grad()
+def start(model: nn.Module, images: Tensor) -> None:
+    """Set all steps: those of weights by the weights, the others one by one by what `images` give."""
+
+    def set_step(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if not module.step.count_nonzero():
+            module.start(inputs[0].relu() if module.low == 0 else inputs[0])
+
+    quantizers = [m for m in model.modules() if isinstance(m, Quantizer)]
+    hooks = [module.register_forward_pre_hook(set_step) for module in quantizers]
+    training = model.training
+    model.eval()(data.normalize(images))
+    model.train(training)
+    for hook in hooks:
+        hook.remove()
+
+
+def folded(
+    layer: nn.Conv2d | nn.Linear, norm: nn.BatchNorm2d | None = None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """An integer layer's parts: weights, and for each output their scale, bias and the bias's scale.
+
+    Weights and biases are integers; real weights are weights * scale, real biases bias * bias scale.
+    The bias counts in units of the sums it is added to, so that integers hold all of the layer.
+    """
+    quantizer: Quantizer = layer.quantize_weight
+    integers = quantizer.integers(layer.weight)
+    scale = quantizer.current_step(layer.weight).flatten().double()
+    bias = torch.zeros_like(scale) if layer.bias is None else layer.bias.double()
+    if norm is not None:
+        factor = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+        bias = (bias - norm.running_mean.double()) * factor + norm.bias.double()
+        scale = scale * factor
+        integers = integers * scale.sign().view(-1, *[1] * (integers.ndim - 1))
+    scale = scale.abs().clamp_min(1e-12).float()
+    pixels = isinstance(layer.quantize_input, PixelQuantizer)
+    unit = scale * (layer.quantize_input.scale if pixels else layer.quantize_input.step.abs())
+    return integers, scale, (bias / unit.double()).round(), unit
+
+
+@torch.no_grad()
+def round_biases(model: nn.Module) -> nn.Module:
+    """Round the biases, BatchNorm's part in them included, as integer layers do; in place.
+
+    For evaluation: from here on the network computes what the exported integers compute.
+    """
+    norms = {"conv1": "bn1", "conv2": "bn2"}
+    for name, layer in list(model.named_modules()):
+        if not isinstance(layer, (Conv2d, Linear)):
+            continue
+        parent, _, last = name.rpartition(".")
+        norm = getattr(model.get_submodule(parent), norms.get(last, ""), None)
+        _, _, bias, unit = folded(layer, norm)
+        if norm is None:
+            layer.bias.copy_(bias * unit)
+        else:
+            norm.running_mean.zero_()
+            norm.bias.copy_(bias * unit)
+    return model
+
+
+def load_checkpoint(path: Path, average: bool = True) -> nn.Module:
+    """The quantized network of a checkpoint of train.py, in evaluation mode, biases rounded."""
+    config = torch.load(path, map_location="cpu", weights_only=True)["config"]
+    if not config["weight_bits"]:
+        raise ValueError(f"{path}: a float network, expected one trained with weight_bits")
+    model = networks.build(config["network"])
+    prepare(model, config["weight_bits"], config["activation_bits"])
+    result = model.load_state_dict(checkpoint.load_weights(path, average), strict=False)
+    missing = [key for key in result.missing_keys if not key.endswith("num_batches_tracked")]
+    if missing or result.unexpected_keys:
+        raise ValueError(f"{path}: missing {missing}, unexpected {result.unexpected_keys}")
+    return round_biases(model.eval())
