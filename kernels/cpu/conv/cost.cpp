@@ -60,10 +60,23 @@ double cost_depthwise_blocked(const ConvShape& s, const Machine& m) {
 }
 
 double cost_blocked(const ConvShape& s, const Machine& m) {
-  // Lanes of the last output block may be empty; short rows keep fewer sums in flight.
+  // Lanes of the last output block may be empty; short rows keep fewer sums in flight; weights of a pair of blocks that outgrow L1 come from L2 again and
+  // again.
+  const double weights = static_cast<double>(s.k() * 2 * lanes(m.isa) * 4) > 24576 ? 0.75 : 0.85;
   const double efficiency =
-      0.85 * filled(s.group_out(), m) * loop_share(static_cast<double>(s.out_w()), 1) * loop_share(static_cast<double>(s.k()), 12);
+      weights * filled(s.group_out(), m) * loop_share(static_cast<double>(s.out_w()), 1) * loop_share(static_cast<double>(s.k()), 12);
   return flops(s) / (m.flops * efficiency) + stream_seconds(weight_bytes(s), m) + stream_seconds(in_bytes(s), m) +
+         stream_seconds(out_bytes(s), m) + kCallSeconds;
+}
+
+double cost_igemm(const ConvShape& s, const Machine& m) {
+  // Weights pass once for every 192 pixels, and sums wait in L2 between panels of the weights; the second half of a pair of output blocks saves less.
+  const int block = lanes(m.isa);
+  const auto pixels = static_cast<double>(s.batch * s.out_pixels()), out = static_cast<double>(round_up(s.group_out(), block));
+  const double efficiency =
+      0.88 * filled(s.group_out(), m) * loop_share(static_cast<double>(s.k()), 16) * loop_share(out, 8) * loop_share(pixels, 2);
+  const double passes = weight_bytes(s) * (std::ceil(pixels / 192) - 1) / m.l2_bandwidth;
+  return flops(s) / (m.flops * efficiency) + stream_seconds(weight_bytes(s), m) + passes + stream_seconds(in_bytes(s), m) +
          stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
 

@@ -45,6 +45,16 @@ const char* refuse_blocked(const ConvShape& s) {
   return refuse_blocked(s, isa);
 }
 
+/// Several output blocks share the pixels of a tile; strides are of no matter to it.
+template <Isa isa>
+const char* refuse_igemm(const ConvShape& s) {
+  const int block = lanes(isa);
+  if (s.groups > 1 && (s.group_in() % block || s.group_out() % block)) return "channels of a group are no whole blocks";
+  if (s.group_in() < block / 2) return "few input channels";
+  if (s.group_out() <= block) return "few output channels";
+  return nullptr;
+}
+
 /// F(2x2,3x3), F(4x4,3x3), F(6x6,3x3); half-empty tiles of tiny images gain nothing, which is the cost's to say.
 inline const char* refuse_winograd(const ConvShape& s, Isa isa) {
   if (s.kernel_h != 3 || s.kernel_w != 3) return "kernel is not 3x3";
