@@ -93,14 +93,14 @@ double cost_winograd(const ConvShape& s, const Machine& m) {
   const int block = lanes(m.isa);
   const auto in = static_cast<double>(round_up(s.in_channels, block)), out = static_cast<double>(round_up(s.out_channels, block));
   const auto tiles = static_cast<double>(s.batch * ceil_div(s.out_h(), Tile) * ceil_div(s.out_w(), Tile));
-  const double products = 2 * tiles * points * in * out / (0.8 * m.flops);
+  const double products = 2 * tiles * points * in * out / (0.7 * m.flops);
   // Transformed images go through L2 between the three stages. Transformed weights stream by once for every 28 tiles, from where they lie while other
-  // layers run; while they come from afar, multiplying waits.
+  // layers run; multiplying hides a quarter of the time they take from afar.
   const double transforms =
       2 * tiles * (in_additions * in + out_additions * out) / m.flops + 4 * tiles * points * 2 * (in + out) / m.l2_bandwidth;
   const double weights = 4 * points * in * out * std::ceil(tiles / 28);
   const double far = weights / (4 * points * in * out > 0.5 * static_cast<double>(m.l3_bytes) ? m.dram_bandwidth : m.l3_bandwidth);
-  return std::max(products, far) + transforms + stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) + kCallSeconds;
+  return products + 0.75 * far + transforms + stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
 
 template double cost_winograd<2>(const ConvShape&, const Machine&);
