@@ -260,6 +260,15 @@ std::vector<LayerReport> Session::layers() const {
                                                                      impl_->gpu->target.gpu, impl_->gpu->target.precision)
                                             : limit_seconds(step, bytes, here, impl_->runtime->pool.threads());
     const double batches = impl_->last->batches();
+    if (step.with_previous) {  // one report for what runs together
+      LayerReport& together = layers.back();
+      together.op += " + " + step.op;
+      together.kernel += " + " + step.kernel;
+      together.output_shape = whole_batch(output.dims, batches);
+      together.macs += std::llround(static_cast<double>(step.macs) * batches);
+      together.limit_seconds += limit * batches;
+      continue;
+    }
     layers.push_back({step.name, step.op, step.kernel, name(output.layout.dtype),
                       batches == 1 || output.dims.empty() ? output.dims : whole_batch(output.dims, batches),
                       std::llround(static_cast<double>(step.macs) * batches), impl_->last->seconds[i], limit * batches});

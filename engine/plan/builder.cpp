@@ -4,6 +4,8 @@
 
 #include <konv/error.hpp>
 
+#include "engine/plan/pipelines.h"
+
 namespace konv::plan {
 
 bool stands_for_reals(const konv::Value& value) { return value.constant && (value.quantization || value.kept_rows); }
@@ -291,7 +293,7 @@ void Builder::insert_halo_fills() {
   std::vector<bool> filled(plan_.values.size());
   const auto fill = [&](int v) {
     const Value& value = plan_.values[static_cast<std::size_t>(v)];
-    if (value.layout.halo.empty() || filled[static_cast<std::size_t>(v)]) return;
+    if (value.layout.halo.empty() || value.storage == Storage::band || filled[static_cast<std::size_t>(v)]) return;
     filled[static_cast<std::size_t>(v)] = true;
     HaloStep work{{.batch = value.dims[0],
                    .channels = value.dims[1],
@@ -312,9 +314,11 @@ void Builder::insert_halo_fills() {
     steps.push_back(std::move(step));
   };
   for (int input : plan_.inputs) fill(input);
-  for (Step& step : plan_.steps) {
-    fill(step.output);
-    steps.push_back(std::move(step));
+  for (std::size_t i = 0; i < plan_.steps.size(); ++i) {
+    fill(plan_.steps[i].output);
+    for (std::size_t j = i + 1; !plan_.steps[i].with_previous && j < plan_.steps.size() && plan_.steps[j].with_previous; ++j)
+      fill(plan_.steps[j].output);  // the steps of a pipeline stay together
+    steps.push_back(std::move(plan_.steps[i]));
   }
   plan_.steps = std::move(steps);
 }
@@ -322,6 +326,7 @@ void Builder::insert_halo_fills() {
 Plan Builder::finish() {
   for (ValueId output : graph.outputs()) plan_.outputs.push_back(read(output));
   settle_views();
+  join_pipelines(plan_, machine, options);
   insert_halo_fills();
   share_slots(plan_);
   assign_offsets(plan_);

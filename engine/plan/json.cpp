@@ -109,6 +109,8 @@ void to_json(nlohmann::json& j, const Step& s) {
   j = {{"name", s.name},           {"op", s.op},         {"kernel", s.kernel}, {"family", family(s.work)},
        {"nodes", s.nodes},         {"inputs", s.inputs}, {"output", s.output}, {"chunks", s.chunks},
        {"workspace", s.workspace}, {"macs", s.macs},     {"cost", s.cost},     {"candidates", s.candidates}};
+  if (s.with_previous) j["with_previous"] = true;
+  if (s.rows_at_once > 0) j["rows_at_once"] = s.rows_at_once;
   std::visit([&](const auto& work) { j["work"] = work; }, s.work);
 }
 
@@ -124,6 +126,8 @@ void from_json(const nlohmann::json& j, Step& s) {
   j.at("macs").get_to(s.macs);
   j.at("cost").get_to(s.cost);
   j.at("candidates").get_to(s.candidates);
+  s.with_previous = j.value("with_previous", false);
+  s.rows_at_once = j.value("rows_at_once", std::int64_t{0});
   s.work = read_work(j.at("work"), family_index(j.at("family")));
 }
 

@@ -25,10 +25,15 @@ std::vector<Lifetime> lifetimes(const Plan& plan) {
     life.last = std::max(life.last, step);
   };
   for (int input : plan.inputs) touch(input, -1);
-  for (int s = 0; s < end; ++s) {
-    const Step& step = plan.steps[static_cast<std::size_t>(s)];
-    for (int input : step.inputs) touch(input, s);
-    touch(step.output, s);
+  for (int s = 0, next = 0; s < end; s = next) {
+    for (next = s + 1; next < end && plan.steps[static_cast<std::size_t>(next)].with_previous;) ++next;
+    for (int i = s; i < next; ++i) {  // the steps of a pipeline run at the same time
+      const Step& step = plan.steps[static_cast<std::size_t>(i)];
+      for (const int at : {s, next - 1}) {
+        for (int input : step.inputs) touch(input, at);
+        touch(step.output, at);
+      }
+    }
   }
   for (int output : plan.outputs) touch(output, end);
 

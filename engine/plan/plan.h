@@ -38,6 +38,7 @@ enum class Storage : std::uint8_t {
   view,      ///< part of `parent`: a reshape, or one input of a concat
   constant,  ///< a weight of the graph
   literal,   ///< integers that shape arithmetic worked out at plan time
+  band,      ///< between the steps of a pipeline: some rows of one image, at `offset` of the workspace; dims are those of the whole
 };
 
 struct Value {
@@ -215,6 +216,8 @@ struct Step {
   std::int64_t macs = 0;
   double cost = 0;
   std::vector<Candidate> candidates;  ///< all but the chosen one, in the list's order
+  bool with_previous = false;         ///< runs together with the step before it: pipelines.h
+  std::int64_t rows_at_once = 0;      ///< of a pipeline's first step: rows of the last output that are computed at a time
 };
 
 struct Plan {
@@ -236,6 +239,7 @@ struct Options {
   std::span<const IntegerConvKernel> integer_conv_kernels = konv::integer_conv_kernels();
   std::int64_t memory_limit = 0;  ///< bytes for arena and weights; 0 = none
   std::int64_t threads = 1;       ///< for the workspace's share of the memory limit only: no choice depends on it
+  bool pipelines = true;          ///< convolutions may run together, some rows at a time (pipelines.h)
   double max_error = 0;           ///< relative error allowed to a convolution's algorithm; 0: all but those that are opt-in, F(6x6,3x3)
   std::map<std::string, std::string>
       asked_for;  ///< node name to kernel name: no choice there, an error where that kernel refuses (convolutions)

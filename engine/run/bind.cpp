@@ -5,7 +5,10 @@
 #include <cstring>
 #include <utility>
 
+#include "engine/plan/memory.h"
+#include "engine/plan/pipelines.h"
 #include "engine/run/kernel_lookup.h"
+#include "engine/run/pipeline.h"
 
 namespace konv::run {
 namespace {
@@ -142,7 +145,11 @@ class Binder {
     const std::vector<plan::Step>& steps = executable_.plan().steps;
     for (index_ = 0; index_ < steps.size(); ++index_) {
       step_ = &steps[index_];
-      std::visit([&](const auto& work) { bind(work); }, step_->work);
+      if (step_->rows_at_once > 0) {
+        bind_pipeline();
+      } else {
+        std::visit([&](const auto& work) { bind(work); }, step_->work);
+      }
     }
     return std::move(calls_);
   }
@@ -166,16 +173,49 @@ class Binder {
     calls_.push_back({index_, chunks, std::make_unique<KernelCall<CodeType, Args>>(code, std::move(args))});
   }
 
-  void bind(const plan::ConvStep& w) {
+  ConvArgs conv_args(const plan::ConvStep& w) const {
     const std::byte* packed = executable_.packed(index_);
+    return {.shape = w.shape,
+            .in = as_image(in(Conv::kInput)),
+            .out = as_image(out()),
+            .weight = packed ? packed : in(Conv::kWeight).data,
+            .bias = in(Conv::kBias).f32(),
+            .residual = as_image(in(Conv::kResidual)),
+            .activation = w.activation};
+  }
+
+  /// This step and those that run together with it; index_ is then the last one's.
+  void bind_pipeline() {
+    const plan::Plan& plan = executable_.plan();
+    const std::size_t first = index_;
+    std::vector<Stage> stages;
+    std::int64_t bands = 0;
+    for (;; ++index_) {
+      step_ = &plan.steps[index_];
+      const ConvCode& code = *find_kernel(conv_kernels(), *step_).code;
+      Stage stage{code.alone.run ? &code.alone : &code, conv_args(std::get<plan::ConvStep>(step_->work))};
+      const plan::Value& output = out_value();
+      const bool last = output.storage != plan::Storage::band;
+      if (!last) {
+        stage.left = output.layout.halo.left;
+        stage.right = output.layout.halo.right;
+        stage.band = output.offset + output.start * 4;
+        stage.band_rows = output.strides[1] / output.strides[2];
+        bands = output.offset + round_up(output.bytes, plan::kAlignment);
+      }
+      stages.push_back(stage);
+      if (last) break;
+    }
+    const std::int64_t out_h = stages.back().args.shape.out_h();
+    auto call = std::make_unique<PipelineCall>(std::move(stages), plan.steps[first].rows_at_once,
+                                               threads_ == 1 ? out_h : plan::pipeline_chunk_rows(out_h), bands);
+    const std::int64_t chunks = call->chunks();
+    calls_.push_back({first, chunks, std::move(call)});
+  }
+
+  void bind(const plan::ConvStep& w) {
     const ConvCode& code = *find_kernel(conv_kernels(), *step_).code;
-    ConvArgs args{.shape = w.shape,
-                  .in = as_image(in(Conv::kInput)),
-                  .out = as_image(out()),
-                  .weight = packed ? packed : in(Conv::kWeight).data,
-                  .bias = in(Conv::kBias).f32(),
-                  .residual = as_image(in(Conv::kResidual)),
-                  .activation = w.activation};
+    ConvArgs args = conv_args(w);
     if (threads_ == 1 && code.alone.run) {
       add(code.alone, std::move(args));
     } else {
@@ -491,6 +531,7 @@ TensorView view(const Executable& executable, int index, std::byte* arena) {
     v.data = const_cast<std::byte*>(executable.constant(index));  // kernels only read their inputs
     return v;
   }
+  if (value.storage == plan::Storage::band) return v;  // in a thread's workspace: the pipeline knows
   int slot = index;
   while (plan.values[static_cast<std::size_t>(slot)].storage == plan::Storage::view)
     slot = plan.values[static_cast<std::size_t>(slot)].parent;

@@ -28,6 +28,7 @@ std::shared_ptr<const Executable> Network::executable(const std::vector<Dims>& i
   Key key{input_shapes,
           {},
           {static_cast<std::int64_t>(machine.isa), options.memory_limit, options.threads},
+          options.pipelines,
           options.max_error,
           options.asked_for};
   std::map<ValueId, Tensor> values;

@@ -91,6 +91,7 @@ Tuned tune(const std::shared_ptr<const Graph>& graph, const std::map<ValueId, Di
   const auto variant = [&](const Kernels& kernels) {
     plan::Options asked = options;
     asked.asked_for = kernels;
+    asked.pipelines = false;  // which would hide what each convolution takes
     auto executable = std::make_shared<const Executable>(graph, plan::make(*graph, input_shapes, machine, asked), packed);
     Variant v{
         std::make_unique<Context>(executable, pool ? pool->threads() : 1), std::vector<double>(executable->plan().steps.size()), {}, {}};

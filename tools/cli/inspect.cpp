@@ -42,7 +42,10 @@ void print_plan(const Json& plan) {
       others += (others.empty() ? "" : "; ") + other["kernel"].get<std::string>() + ": " +
                 (refused.empty() ? fmt::format("{:.1f} us", 1e6 * other["cost"].get<double>()) : refused);
     }
-    rows.push_back({step["name"], step["op"], step["kernel"], fmt::format("{:.1f}", 1e6 * step["cost"].get<double>()), others});
+    std::string kernel = step["kernel"];
+    if (step.contains("rows_at_once")) kernel += fmt::format(", {} rows at a time", step["rows_at_once"].dump());
+    if (step.contains("with_previous")) kernel += ", with the step before";
+    rows.push_back({step["name"], step["op"], kernel, fmt::format("{:.1f}", 1e6 * step["cost"].get<double>()), others});
   }
   const auto device = plan["device"].get<std::string>();
   const bool cpu = device == "cpu";
