@@ -26,7 +26,8 @@ Bytes literal_bytes(const plan::Value& value) {
 }
 
 /// Multipliers and offsets of requantize.h, rounded to float32 once.
-Bytes pack_integers(const Value& weight, const Tensor* bias, const IntegerConvKernel& kernel, const plan::IntegerConvStep& step) {
+void pack_integers(const Value& weight, const Tensor* bias, const IntegerConvKernel& kernel, const plan::IntegerConvStep& step,
+                   std::byte* packed) {
   const ConvShape& shape = step.shape.conv;
   const std::vector<std::int64_t> stored = integer_weights(weight);
   const auto outputs = static_cast<std::size_t>(shape.out_channels), k = static_cast<std::size_t>(shape.k());
@@ -41,18 +42,25 @@ Bytes pack_integers(const Value& weight, const Tensor* bias, const IntegerConvKe
     multiplier[o] = static_cast<float>(double{step.in_scale} * double{scale[scale.size() == 1 ? 0 : o]} / double{step.out_scale});
     offset[o] = bias ? static_cast<float>(double{bias->f32()[o]} / double{step.out_scale}) : 0.0f;
   }
-  const std::shared_ptr<std::byte> bytes = aligned_bytes(static_cast<std::int64_t>(kernel.code->packed_bytes(step.shape)));
-  kernel.code->pack(step.shape, {integers.data(), multiplier.data(), offset.data(), step.in_zero}, bytes.get());
-  return bytes;
+  kernel.code->pack(step.shape, {integers.data(), multiplier.data(), offset.data(), step.in_zero}, packed);
 }
 
 }  // namespace
+
+std::shared_ptr<std::byte> PackedWeights::room(std::size_t bytes) {
+  constexpr std::size_t slab = std::size_t{1} << 21;
+  if (bytes >= slab / 2) return aligned_bytes(static_cast<std::int64_t>(bytes));
+  if (!slab_ || slab_used_ + bytes > slab) slab_ = aligned_bytes(slab), slab_used_ = 0;
+  const std::shared_ptr<std::byte> part(slab_, slab_.get() + slab_used_);
+  slab_used_ += (bytes + kTensorAlignment - 1) / kTensorAlignment * kTensorAlignment;
+  return part;
+}
 
 Bytes PackedWeights::get(const Value& weight, const ConvKernel& kernel, const ConvShape& shape) {
   const std::lock_guard lock(mutex_);
   Bytes& entry = packed_[Key{weight.constant->bytes.get(), kernel.name, numbers(shape)}];
   if (!entry) {
-    const std::shared_ptr<std::byte> bytes = aligned_bytes(static_cast<std::int64_t>(kernel.code->packed_bytes(shape)));
+    const std::shared_ptr<std::byte> bytes = room(kernel.code->packed_bytes(shape));
     kernel.code->pack(shape, real_weights(weight).f32().data(), bytes.get());
     entry = bytes;
   }
@@ -65,7 +73,11 @@ Bytes PackedWeights::get(const Value& weight, const Tensor* bias, const IntegerC
   key.push_back(node.index);  // scales and bias are the node's
   const std::lock_guard lock(mutex_);
   Bytes& entry = packed_[Key{weight.constant->bytes.get(), kernel.name, key}];
-  if (!entry) entry = pack_integers(weight, bias, kernel, step);
+  if (!entry) {
+    const std::shared_ptr<std::byte> bytes = room(kernel.code->packed_bytes(step.shape));
+    pack_integers(weight, bias, kernel, step, bytes.get());
+    entry = bytes;
+  }
   return entry;
 }
 

@@ -27,10 +27,14 @@ class PackedWeights {
   Tensor real(const Value& value);
 
  private:
+  std::shared_ptr<std::byte> room(std::size_t bytes);
+
   // A packing depends on the weight, the kernel and - for some kernels - on the shape.
   using Key = std::tuple<const std::byte*, std::string, std::vector<std::int64_t>>;
   std::mutex mutex_;
   std::map<Key, Bytes> packed_;
+  std::shared_ptr<std::byte> slab_;  // that small packings share, so that they lie in huge pages
+  std::size_t slab_used_ = 0;
   std::map<const std::byte*, Tensor> reals_;
 };
 
