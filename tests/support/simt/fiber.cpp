@@ -77,7 +77,15 @@ Fiber::~Fiber() {
 #if defined(__SANITIZE_THREAD__)
   __tsan_destroy_fiber(tsan_inside_);
 #endif
+  forget_frames();  // whatever is mapped here next starts afresh
   munmap(memory_, size_);
+}
+
+void Fiber::forget_frames() {
+#if defined(__SANITIZE_ADDRESS__)
+  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  __asan_unpoison_memory_region(static_cast<std::byte*>(memory_) + page, size_ - page);
+#endif
 }
 
 void Fiber::trampoline(Fiber* fiber) {
@@ -97,10 +105,7 @@ void Fiber::start(void (*entry)(void*), void* argument) {
   entry_ = entry;
   argument_ = argument;
   fake_inside_ = nullptr;
-#if defined(__SANITIZE_ADDRESS__)
-  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-  __asan_unpoison_memory_region(static_cast<std::byte*>(memory_) + page, size_ - page);  // of frames that never returned
-#endif
+  forget_frames();
 #if defined(__x86_64__)
   auto* top = reinterpret_cast<void**>(static_cast<std::byte*>(memory_) + size_);
   *--top = nullptr;  // aligned as a call expects it

@@ -25,6 +25,7 @@ class Fiber {
 
  private:
   static void trampoline(Fiber* fiber);
+  void forget_frames();  ///< of calls that never returned, which AddressSanitizer would hold against whoever uses the memory next
 
   void* memory_ = nullptr;  // with a page in front that traps an overflow
   std::size_t size_ = 0;
