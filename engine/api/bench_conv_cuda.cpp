@@ -108,7 +108,7 @@ std::vector<ConvReport> bench_convolution_on_gpu(const ConvLayer& layer, const G
   const ConvShape shape = std::get<plan::ConvStep>(own.work).shape;
   const Tensor input = api::noise(Dims(layer.input.begin(), layer.input.end()), options.seed);
   ThreadPool pool(0);
-  const std::vector<double> expected = api::exact(shape, *l.graph, input.f32().data(), pool);
+  const std::vector<double> expected = api::exact(std::get<plan::ConvStep>(own.work), *l.graph, input.f32().data(), pool);
 
   struct Contestant {
     std::size_t report, step;

@@ -101,7 +101,8 @@ std::size_t conv_step(const plan::Plan& plan) {
   throw Error("layer: has no outputs; expected at least one");
 }
 
-std::vector<double> exact(ConvShape s, const Graph& graph, const float* in, ThreadPool& pool) {
+std::vector<double> exact(const plan::ConvStep& work, const Graph& graph, const float* in, ThreadPool& pool) {
+  ConvShape s = work.shape;
   s.batch = 1;
   std::vector<double> out(static_cast<std::size_t>(s.out_channels * s.out_pixels()));
   const Tensor dense = real_weights(graph.value(*graph.find_value("weight")));
@@ -111,8 +112,8 @@ std::vector<double> exact(ConvShape s, const Graph& graph, const float* in, Thre
   one.groups = one.out_channels = 1;
   one.in_channels = s.group_in();
   const auto channel = [&](std::int64_t o, int) {
-    conv_oracle(one, in + o / s.group_out() * s.group_in() * s.in_h * s.in_w, weight + o * s.k(), bias + o, nullptr,
-                {.kind = ActivationKind::relu}, out.data() + o * s.out_pixels());
+    conv_oracle(one, in + o / s.group_out() * s.group_in() * s.in_h * s.in_w, weight + o * s.k(), bias + o, nullptr, work.activation,
+                out.data() + o * s.out_pixels());
   };
   if (pool.threads() > 1 && pool.try_acquire()) {
     pool.run(s.out_channels, channel);

@@ -26,7 +26,7 @@ void prune_weights(Graph& graph, double sparsity, std::uint64_t seed);
 std::size_t conv_step(const plan::Plan& plan);
 
 /// The first image's outputs in double, channels side by side on the pool's threads (null: serially).
-std::vector<double> exact(ConvShape shape, const Graph& graph, const float* in, ThreadPool& pool);
+std::vector<double> exact(const plan::ConvStep& work, const Graph& graph, const float* in, ThreadPool& pool);
 
 /// Fills in the report's errors: `got` against `expected`, as far as that goes.
 void judge(const std::vector<float>& got, const std::vector<double>& expected, ConvReport& report);

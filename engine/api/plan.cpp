@@ -1,8 +1,13 @@
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
 #include "engine/api/device_choice.h"
 #include "engine/api/model_impl.h"
 #include "engine/api/tuning.h"
 #include "engine/plan/json.h"
 #include "engine/run/cuda/device_plan.h"
+#include "engine/run/slices.h"
 
 namespace konv {
 
@@ -17,12 +22,25 @@ std::string Model::plan(const SessionOptions& options, const std::vector<std::ve
                                      : plan::make_for_cuda(graph, by_value, gpu->target));
   }
   const Machine machine = api::machine_for(options.isa);
-  plan::Options plan_options{.memory_limit = options.memory_limit, .max_error = options.max_error};
-  if (options.tune != "off" || !options.plan_file.empty()) {
-    ThreadPool pool(threads);
-    plan_options.asked_for = api::tuned_kernels(*impl_->network, describe(), shapes, machine, options, &pool);
+  ThreadPool pool(threads);
+  plan::Options plan_options{.memory_limit = options.memory_limit, .threads = pool.threads(), .max_error = options.max_error};
+  // As Session does: the plan is that of a slice of the batch.
+  const std::int64_t images = shapes.empty() || shapes[0].empty() ? 1 : shapes[0][0];
+  const std::int64_t slice = run::best_slice(*impl_->network, shapes, machine, plan_options);
+  std::vector<Dims> planned = shapes;
+  if (slice < images) {
+    for (Dims& dims : planned) dims[0] = slice;
+    plan_options.arenas = run::arenas_for(images, slice, pool.threads());
   }
-  return plan::to_json(plan::make(graph, run::by_value(graph, shapes), machine, plan_options));
+  if (options.tune != "off" || !options.plan_file.empty())
+    plan_options.asked_for = api::tuned_kernels(*impl_->network, describe(), planned, machine, options, slice < images ? nullptr : &pool);
+  const plan::Plan plan = plan::make(graph, run::by_value(graph, planned), machine, plan_options);
+  nlohmann::json json = nlohmann::json::parse(plan::to_json(plan));
+  json["batch"] = {{"images", images},
+                   {"slice", std::min(slice, images)},
+                   {"at_a_time", plan_options.arenas},
+                   {"held_bytes", plan::held_bytes(plan, plan_options.arenas, pool.threads())}};
+  return json.dump();
 }
 
 }  // namespace konv

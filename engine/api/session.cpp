@@ -180,6 +180,7 @@ Prepared& Session::Impl::prepare() {
   if (const std::int64_t slice = run::best_slice(*network, key.shapes, machine, plan_options); slice < images) {
     std::vector<Dims> shapes = key.shapes;
     for (Dims& dims : shapes) dims[0] = slice;
+    plan_options.arenas = run::arenas_for(images, slice, threads);
     plan_options.asked_for = api::tuned_kernels(*network, description, shapes, machine, options, nullptr);
     return *(prepared[key] = std::make_unique<PreparedInSlices>(network->executable(shapes, machine, plan_options), images, threads));
   }

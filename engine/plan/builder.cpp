@@ -330,7 +330,10 @@ Plan Builder::finish() {
   insert_halo_fills();
   share_slots(plan_);
   assign_offsets(plan_);
-  for (const Step& step : plan_.steps) plan_.workspace_bytes = std::max(plan_.workspace_bytes, step.workspace);
+  for (const Step& step : plan_.steps) {
+    plan_.workspace_bytes = std::max(plan_.workspace_bytes, step.workspace);
+    plan_.packed_bytes += step.packed;
+  }
   return std::move(plan_);
 }
 

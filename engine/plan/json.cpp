@@ -106,9 +106,9 @@ std::size_t family_index(const std::string& name) {
 }  // namespace
 
 void to_json(nlohmann::json& j, const Step& s) {
-  j = {{"name", s.name},           {"op", s.op},         {"kernel", s.kernel}, {"family", family(s.work)},
-       {"nodes", s.nodes},         {"inputs", s.inputs}, {"output", s.output}, {"chunks", s.chunks},
-       {"workspace", s.workspace}, {"macs", s.macs},     {"cost", s.cost},     {"candidates", s.candidates}};
+  j = {{"name", s.name},     {"op", s.op},         {"kernel", s.kernel},        {"family", family(s.work)}, {"nodes", s.nodes},
+       {"inputs", s.inputs}, {"output", s.output}, {"chunks", s.chunks},        {"workspace", s.workspace}, {"packed", s.packed},
+       {"macs", s.macs},     {"cost", s.cost},     {"candidates", s.candidates}};
   if (s.with_previous) j["with_previous"] = true;
   if (s.rows_at_once > 0) j["rows_at_once"] = s.rows_at_once;
   std::visit([&](const auto& work) { j["work"] = work; }, s.work);
@@ -123,6 +123,7 @@ void from_json(const nlohmann::json& j, Step& s) {
   j.at("output").get_to(s.output);
   j.at("chunks").get_to(s.chunks);
   j.at("workspace").get_to(s.workspace);
+  j.at("packed").get_to(s.packed);
   j.at("macs").get_to(s.macs);
   j.at("cost").get_to(s.cost);
   j.at("candidates").get_to(s.candidates);
@@ -132,8 +133,15 @@ void from_json(const nlohmann::json& j, Step& s) {
 }
 
 std::string to_json(const Plan& p) {
-  nlohmann::json j = {{"device", p.device}, {"isa", name(p.isa)},   {"values", p.values},           {"steps", p.steps},
-                      {"inputs", p.inputs}, {"outputs", p.outputs}, {"arena_bytes", p.arena_bytes}, {"workspace_bytes", p.workspace_bytes}};
+  nlohmann::json j = {{"device", p.device},
+                      {"isa", name(p.isa)},
+                      {"values", p.values},
+                      {"steps", p.steps},
+                      {"inputs", p.inputs},
+                      {"outputs", p.outputs},
+                      {"arena_bytes", p.arena_bytes},
+                      {"workspace_bytes", p.workspace_bytes},
+                      {"packed_bytes", p.packed_bytes}};
   return j.dump(2, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
@@ -151,6 +159,7 @@ Plan from_json(const std::string& text) {
     j.at("outputs").get_to(p.outputs);
     j.at("arena_bytes").get_to(p.arena_bytes);
     j.at("workspace_bytes").get_to(p.workspace_bytes);
+    j.at("packed_bytes").get_to(p.packed_bytes);
     return p;
   } catch (const nlohmann::json::exception& e) {
     throw Error(std::string("plan: cannot be read (") + e.what() + "); expected JSON that konv wrote");

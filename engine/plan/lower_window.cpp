@@ -162,6 +162,9 @@ void lower(Builder& b, NodeId id, const Node& node, const Conv& op) {
     if (const double allowed = b.options.max_error;
         allowed > 0 ? expected_error(*kernel.code, work.shape) > allowed : kernel.code->error > kUsualError)
       return allowed > 0 ? "its error may exceed --max-error" : "opt-in: its errors are many times the usual (--max-error)";
+    if (b.options.spare_memory && asked_for == b.options.asked_for.end() && kernel.code->packed_bytes &&
+        static_cast<std::int64_t>(kernel.code->packed_bytes(work.shape)) > 2 * std::int64_t{sizeof(float)} * work.shape.weight_count())
+      return "its weight is more than twice as large: --memory-limit";
     return nullptr;
   };
   const auto reorders = [&](const ConvKernel& kernel) {

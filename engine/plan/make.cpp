@@ -48,6 +48,12 @@ void lower(Builder& builder, NodeId id) {
   std::visit([&](const auto& op) { lower(builder, id, node, op); }, node.op);
 }
 
+std::int64_t held_bytes(const Plan& plan, std::int64_t arenas, std::int64_t threads) {
+  std::int64_t weights = 0;
+  for (const Value& value : plan.values) weights += value.storage == Storage::constant ? value.bytes : 0;
+  return weights + plan.packed_bytes + arenas * plan.arena_bytes + threads * plan.workspace_bytes;
+}
+
 Plan make(const Graph& graph, const std::map<ValueId, Dims>& input_shapes, const Machine& machine, const Options& options,
           const std::map<ValueId, Tensor>& input_values) {
   std::vector<Fact> facts = infer(graph, input_shapes, input_values);
@@ -62,17 +68,17 @@ Plan make(const Graph& graph, const std::map<ValueId, Dims>& input_shapes, const
       lower(builder, id);
   }
   Plan plan = builder.finish();
-  if (options.memory_limit > 0) {
-    std::int64_t weights = 0;
-    for (const Value& value : plan.values) weights += value.storage == Storage::constant ? value.bytes : 0;
-    const std::int64_t total = weights + plan.arena_bytes + plan.workspace_bytes * options.threads;
-    if (total > options.memory_limit) {
-      throw Error(fmt::format(
-          "--memory-limit {}: the network takes {} bytes (weights {}, arena {}, workspace {}); expected a limit of at least that",
-          options.memory_limit, total, weights, plan.arena_bytes, plan.workspace_bytes * options.threads));
-    }
+  const std::int64_t held = held_bytes(plan, options.arenas, options.threads);
+  if (options.memory_limit == 0 || held <= options.memory_limit) return plan;
+  if (options.spare_memory) {
+    const std::int64_t arenas = plan.arena_bytes * options.arenas, workspaces = plan.workspace_bytes * options.threads;
+    throw Error(fmt::format(
+        "--memory-limit {}: the network takes {} bytes (weights {}, packed {}, arenas {}, workspace {}); expected a limit of at least that",
+        options.memory_limit, held, held - plan.packed_bytes - arenas - workspaces, plan.packed_bytes, arenas, workspaces));
   }
-  return plan;
+  Options spare = options;
+  spare.spare_memory = true;
+  return make(graph, input_shapes, machine, spare, input_values);
 }
 
 const char* family(const Work& work) {

@@ -213,6 +213,7 @@ struct Step {
   int output = -1;
   std::int64_t chunks = 1;
   std::int64_t workspace = 0;  ///< bytes per thread
+  std::int64_t packed = 0;     ///< bytes of the weight as the kernel wants it; 0: it reads the constant
   std::int64_t macs = 0;
   double cost = 0;
   std::vector<Candidate> candidates;  ///< all but the chosen one, in the list's order
@@ -228,6 +229,7 @@ struct Plan {
   std::vector<int> inputs, outputs;  ///< values, in the graph's order
   std::int64_t arena_bytes = 0;
   std::int64_t workspace_bytes = 0;  ///< per thread: the largest of the steps
+  std::int64_t packed_bytes = 0;     ///< of all steps: besides the model's own weights
 };
 
 /// "conv", "gemm", ...: the kernel family of a step.
@@ -237,13 +239,19 @@ const char* family(const Work& work);
 struct Options {
   std::span<const ConvKernel> conv_kernels = konv::conv_kernels();
   std::span<const IntegerConvKernel> integer_conv_kernels = konv::integer_conv_kernels();
-  std::int64_t memory_limit = 0;  ///< bytes for arena and weights; 0 = none
-  std::int64_t threads = 1;       ///< for the workspace's share of the memory limit only: no choice depends on it
-  bool pipelines = true;          ///< convolutions may run together, some rows at a time (pipelines.h)
-  double max_error = 0;           ///< relative error allowed to a convolution's algorithm; 0: all but those that are opt-in, F(6x6,3x3)
+  /// Of held_bytes(); 0 = none. Where it is exceeded, kernels that pack a weight into more than twice its size are left out.
+  std::int64_t memory_limit = 0;
+  std::int64_t threads = 1;   ///< for the workspace's share of the memory limit only: no choice depends on it
+  std::int64_t arenas = 1;    ///< for the memory limit only: runs at a time, each in an arena of its own
+  bool spare_memory = false;  ///< leave those kernels out from the start
+  bool pipelines = true;      ///< convolutions may run together, some rows at a time (pipelines.h)
+  double max_error = 0;       ///< relative error allowed to a convolution's algorithm; 0: all but those that are opt-in, F(6x6,3x3)
   std::map<std::string, std::string>
       asked_for;  ///< node name to kernel name: no choice there, an error where that kernel refuses (convolutions)
 };
+
+/// What running the plan holds: the model's weights, packed ones, arenas, and a workspace for each thread.
+std::int64_t held_bytes(const Plan& plan, std::int64_t arenas, std::int64_t threads);
 
 /// Throws konv::Error naming the node for shapes that do not fit and for nodes no kernel takes.
 /// `input_values`: of shape_inputs(graph); the plan holds for these values alone.

@@ -27,7 +27,7 @@ std::shared_ptr<const Executable> Network::executable(const std::vector<Dims>& i
                                                       const plan::Options& options, const std::vector<Tensor>& shape_values) {
   Key key{input_shapes,
           {},
-          {static_cast<std::int64_t>(machine.isa), options.memory_limit, options.threads},
+          {static_cast<std::int64_t>(machine.isa), options.memory_limit, options.threads, options.arenas, options.spare_memory},
           options.pipelines,
           options.max_error,
           options.asked_for};

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "engine/graph/images.h"
 
@@ -19,13 +20,6 @@ double seconds(const plan::Plan& plan, const Machine& machine) {
   return sum + bytes / (plan.arena_bytes <= machine.l3_bytes / 2 ? machine.l3_bandwidth : machine.dram_bandwidth);
 }
 
-std::int64_t memory(const plan::Plan& plan, std::int64_t arenas, std::int64_t workspaces) {
-  return arenas * plan.arena_bytes + workspaces * plan.workspace_bytes;
-}
-
-/// Threads take slices where there are enough, else they share the layers of one slice after another.
-std::int64_t arenas_for(std::int64_t slices, std::int64_t threads) { return slices >= threads ? threads : 1; }
-
 /// Bytes of one image in a tensor of `images`.
 std::int64_t image_bytes(const plan::Value& value, std::int64_t images) {
   return storage_bytes(value.layout.dtype, element_count(value.dims)) / images;
@@ -41,31 +35,38 @@ std::int64_t best_slice(const Network& network, const std::vector<Dims>& input_s
   const auto plan_for = [&](std::int64_t n) {
     std::vector<Dims> shapes = input_shapes;
     for (Dims& dims : shapes) dims[0] = n;
-    return plan::make(graph, by_value(graph, shapes), machine, options);
+    plan::Options unlimited = options;
+    unlimited.memory_limit = 0;
+    return plan::make(graph, by_value(graph, shapes), machine, unlimited);
   };
-  std::int64_t best = images;
+  const auto fits = [&](const plan::Plan& plan, std::int64_t n) {
+    return options.memory_limit == 0 ||
+           plan::held_bytes(plan, arenas_for(images, n, options.threads), options.threads) <= options.memory_limit;
+  };
   const plan::Plan whole = plan_for(images);
-  if (whole.arena_bytes <= machine.l2_bytes / 2) return images;
-  double least = seconds(whole, machine);
+  const bool whole_fits = fits(whole, images);
+  if (whole_fits && whole.arena_bytes <= machine.l2_bytes / 2) return images;
+  std::int64_t best = whole_fits ? images : 1;
+  double least = whole_fits ? seconds(whole, machine) : std::numeric_limits<double>::infinity();
   for (std::int64_t n = images; n > 1;) {
     n = (n + 1) / 2;
     const plan::Plan plan = plan_for(n);
-    const std::int64_t slices = (images + n - 1) / n;
-    if (options.memory_limit > 0) {
-      const std::int64_t arenas = arenas_for(slices, options.threads);
-      if (memory(plan, arenas, options.threads) > memory(whole, 1, options.threads)) continue;
-    }
-    const double time = seconds(plan, machine) * static_cast<double>(slices);
+    if (!fits(plan, n)) continue;
+    const double time = seconds(plan, machine) * static_cast<double>((images + n - 1) / n);
     if (time < least) best = n, least = time;
   }
   return best;
+}
+
+std::int64_t arenas_for(std::int64_t images, std::int64_t slice, std::int64_t threads) {
+  return slice < images && (images + slice - 1) / slice >= threads ? threads : 1;
 }
 
 SlicedContext::SlicedContext(std::shared_ptr<const Executable> slice, std::int64_t images, int threads) : images_(images) {
   const plan::Plan& plan = slice->plan();
   slice_ = plan.values[static_cast<std::size_t>(plan.inputs[0])].dims[0];
   slices_ = (images + slice_ - 1) / slice_;
-  const std::int64_t arenas = arenas_for(slices_, threads);
+  const std::int64_t arenas = arenas_for(images, slice_, threads);
   for (std::int64_t i = 0; i < arenas; ++i) contexts_.push_back(std::make_unique<Context>(slice, arenas > 1 ? 1 : threads));
   for (int v : plan.inputs) input_stride_.push_back(image_bytes(plan.values[static_cast<std::size_t>(v)], slice_));
   inputs_.resize(plan.inputs.size());

@@ -14,10 +14,14 @@
 
 namespace konv::run {
 
-/// Images of a slice for which the plans promise the shortest run; the whole batch where that is best, where images are not independent or where
-/// slices would need more memory than allowed. Never depends on the number of threads, unless memory is limited: kernels are chosen for a slice's shape.
+/// Images of a slice for which the plans promise the shortest run among those that fit options.memory_limit; the whole batch where that is best or where images
+/// are not independent, one image where nothing fits (plan::make() may then spare memory, or says why not). Never depends on the number of threads, unless
+/// memory is limited: kernels are chosen for a slice's shape.
 std::int64_t best_slice(const Network& network, const std::vector<Dims>& input_shapes, const Machine& machine,
                         const plan::Options& options);
+
+/// Slices that run at a time, each in an arena of its own: threads take slices where there are enough, else they share the layers of one after another.
+std::int64_t arenas_for(std::int64_t images, std::int64_t slice, std::int64_t threads);
 
 /// What a Context is, for a batch larger than its executable's. Slices are of one size; the last ones overlap.
 class SlicedContext {

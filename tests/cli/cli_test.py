@@ -106,6 +106,38 @@ class MainJob(Folder):
         self.assertEqual([r["algorithm"] for r in strided], ["conv_reference_f32"])
         self.assertLess(strided[0]["max_rel_error"], 1e-5)
 
+    def test_every_layer_of_a_model_by_every_algorithm(self):
+        model = self.path / "resnet20-fast.konv"
+        konv("optimize", self.convert("resnet20", "resnet20"), "-o", model)
+        asked = ["conv_blocked_f32", "conv_winograd2_f32", "conv_winograd4_f32"]
+        layers = figures("bench-conv", "--model", model, "--image", SAMPLES / "cat.png", "--algorithm", ",".join(asked), "--seconds", "0")
+        self.assertEqual(len(layers), 20)  # of 21: the first one's three channels are too few for all of them
+        self.assertEqual(sum(l["filter"][1:] == [3, 3] and l["stride"] == [1, 1] for l in layers), 16)
+        for layer in layers:
+            by_name = {r["algorithm"].rsplit("_", 1)[0]: r for r in layer["algorithms"]}
+            self.assertEqual(set(by_name), set(asked))
+            takes = [r for r in by_name.values() if r["refused"] is None]
+            self.assertEqual(len(takes), 3 if layer["filter"][1:] == [3, 3] and layer["stride"] == [1, 1] else 1, layer)
+            for r in takes:
+                self.assertTrue(0 < r["max_rel_error"] < 2e-5, r)
+        self.assertIn("--model", konv("bench-conv", "--input", "1,4,5,5", "--filter", "6,3,3", "--image", "x.png", status=1).stderr)
+
+    def test_inspect_says_in_what_slices_a_batch_is_run(self):
+        model = self.convert("resnet20", "resnet20")
+        one, many = (figures("inspect", model, "--plan", "--batch", str(n), "--threads", "2")["plan"] for n in (1, 256))
+        self.assertEqual(one["batch"]["slice"], 1)
+        self.assertLess(many["batch"]["slice"], 256)
+        self.assertEqual(many["batch"]["at_a_time"], 2)
+        self.assertEqual(many["values"][many["inputs"][0]]["dims"][0], many["batch"]["slice"])
+        self.assertIn(f"a batch of 256 is run in slices of {many['batch']['slice']} images, 2 at a time",
+                      konv("inspect", model, "--plan", "--batch", "256", "--threads", "2").stdout)
+        # A limit that the whole batch exceeds is met by slices.
+        limit = many["batch"]["held_bytes"]
+        limited = figures("inspect", model, "--plan", "--batch", "256", "--threads", "2", "--memory-limit", str(limit))["plan"]["batch"]
+        self.assertLessEqual(limited["held_bytes"], limit)
+        self.assertEqual(figures("bench", model, "--batch", "256", "--threads", "2", "--iterations", "1", "--memory-limit", str(limit))["iterations"], 1)
+        self.assertIn("--memory-limit 1000:", konv("bench", model, "--batch", "256", "--memory-limit", "1000", status=1).stderr)
+
     def test_tuned_plans_are_kept_and_replayed(self):
         model, plan = self.convert("lenet5", "lenet"), self.path / "plan.json"
         use = ["--plan-file", plan, "--threads", "1"]

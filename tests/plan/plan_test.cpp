@@ -218,5 +218,28 @@ TEST_CASE("what cannot be planned is named") {
   CHECK_THROWS_WITH_AS(plan_for(graph, 1, {.memory_limit = 10}), doctest::Contains("--memory-limit"), Error);
 }
 
+TEST_CASE("a memory limit leaves out kernels whose weights are large, before it is an error") {
+  Rng rng(8);
+  Graph graph;
+  ValueId value = graph.add_input("x", DType::float32, {Dim::symbol("N"), 64, 16, 16});
+  for (int i = 0; i < 2; ++i) value = add_conv(graph, rng, "conv" + std::to_string(i), value, 64, 64, {.pads = {1, 1, 1, 1}});
+  graph.add_output(value);
+  const plan::Plan open = plan_for(graph, 1);
+  const std::int64_t weights = 2 * std::int64_t{sizeof(float)} * 64 * 64 * 9, held = plan::held_bytes(open, 1, 1);
+  REQUIRE(open.packed_bytes > 2 * weights);  // F(4x4,3x3): 36 numbers for 9
+  CHECK(held == plan::held_bytes(plan_for(graph, 1, {.memory_limit = held}), 1, 1));
+  const plan::Plan spare = plan_for(graph, 1, {.memory_limit = held - 1});
+  CHECK(spare.packed_bytes <= 2 * weights);
+  CHECK(plan::held_bytes(spare, 1, 1) < held);
+  const auto named = [](const plan::Candidate& c) { return c.refused.find("--memory-limit") != std::string::npos; };
+  const auto says_why = [&](const plan::Plan& p) {
+    return std::any_of(p.steps.begin(), p.steps.end(),
+                       [&](const plan::Step& s) { return std::any_of(s.candidates.begin(), s.candidates.end(), named); });
+  };
+  CHECK(says_why(spare));
+  CHECK(!says_why(open));
+  CHECK_THROWS_WITH_AS(plan_for(graph, 1, {.memory_limit = held - 1, .arenas = 100}), doctest::Contains("packed"), Error);
+}
+
 }  // namespace
 }  // namespace konv::test

@@ -74,6 +74,20 @@ TEST_CASE("a batch is sliced where it would leave the cache, and images know not
   CHECK(run::best_slice(other, {{64, 16, 32, 32}}, machine, {}) == 64);
   machine.l2_bytes = 1 << 30;
   CHECK(run::best_slice(network, {{64, 16, 32, 32}}, machine, {}) == 64);
+
+  // What the whole batch does not fit in, slices may.
+  const auto held = [&](std::int64_t n, std::int64_t threads) {
+    const std::map<ValueId, Dims> shapes = run::by_value(network.graph(), {{n, 16, 32, 32}});
+    return plan::held_bytes(plan::make(network.graph(), shapes, machine, {}), run::arenas_for(64, n, threads), threads);
+  };
+  for (std::int64_t threads : {1, 4}) {
+    CAPTURE(threads);
+    const std::int64_t limit = held(64, threads) - 1;
+    const std::int64_t limited = run::best_slice(network, {{64, 16, 32, 32}}, machine, {.memory_limit = limit, .threads = threads});
+    CHECK(limited < 64);
+    CHECK(held(limited, threads) <= limit);
+  }
+  CHECK(run::best_slice(network, {{64, 16, 32, 32}}, machine, {.memory_limit = 1}) == 1);
 }
 
 }  // namespace

@@ -1,23 +1,30 @@
-// konv bench-conv: one convolution layer by every algorithm, side by side.
+// konv bench-conv: one convolution layer, or each of a model's, by every algorithm, side by side.
 #include <memory>
+#include <optional>
 
 #include <fmt/format.h>
 
 #include <konv/bench.hpp>
 
-#include "tools/cli/common.h"
+#include "tools/cli/classify.h"
 
 namespace konv::tools {
 namespace {
 
 struct BenchConvCommand {
-  std::string input, filter, stride = "1", pad = "0", dilation = "1", dtype = "float32", algorithm = "all";
+  std::string input, filter, model, image, stride = "1", pad = "0", dilation = "1", dtype = "float32";
+  std::vector<std::string> algorithms = {"all"};
   std::int64_t groups = 1;
   int threads = 0;
   double seconds = 1, k_sparsity = 0, sparsity = 0;
   std::string device = "cpu";
   bool predict = false;
   Output output;
+
+  /// Empty: all.
+  std::vector<std::string> asked_for() const {
+    return algorithms == std::vector<std::string>{"all"} ? std::vector<std::string>{} : algorithms;
+  }
 };
 
 /// As many sizes as `allowed` says, each at least `least`.
@@ -31,6 +38,7 @@ std::vector<std::int64_t> sizes(const std::string& option, const std::string& te
 }
 
 ConvLayer layer_of(const BenchConvCommand& c) {
+  if (c.input.empty() || c.filter.empty()) throw CLI::RequiredError("--input and --filter, or --model");
   ConvLayer layer;
   const auto input = sizes("--input", c.input, {4}, 1, "N,C,H,W"), filter = sizes("--filter", c.filter, {3}, 1, "OUT,R,S");
   const auto stride = sizes("--stride", c.stride, {1, 2}, 1, "one number or DOWN,ACROSS");
@@ -104,28 +112,13 @@ void predict(const BenchConvCommand& c, const ConvLayer& layer, const GpuBenchOp
   if (!c.output.quiet) fmt::print(stderr, "* what the planner takes; predictions by the cost model, not measured\n{}", refusals);
 }
 
-void run(const BenchConvCommand& c) {
-  const bool gpu = c.device != "cpu";
-  if (c.predict && !gpu) throw Error("--predict: is for GPUs; expected --device cuda or a described one such as cuda:h200");
-  if (gpu && c.sparsity != 0) throw Error("--sparsity: has no kernel on a GPU; expected --k-sparsity, or --device cpu");
-  if (gpu && c.predict) {
-    const GpuBenchOptions options{c.device, c.dtype, c.algorithm == "all" ? "" : c.algorithm, c.k_sparsity};
-    return predict(c, layer_of(c), options);
-  }
-  if (!gpu && c.dtype != "float32") throw Error(fmt::format("--dtype {}: no convolution here computes in it; expected float32", c.dtype));
-  if (c.threads < 0) throw Error(fmt::format("--threads {}: expected 0 (all cores) or more", c.threads));
-  const ConvLayer layer = layer_of(c);
-  const std::string algorithm = c.algorithm == "all" ? "" : c.algorithm;
-  const auto reports =
-      gpu ? bench_convolution_on_gpu(layer, {c.device, c.dtype, algorithm, c.k_sparsity, c.seconds})
-          : bench_convolution(layer, Runtime(c.threads),
-                              {.algorithm = algorithm, .seconds = c.seconds, .k_sparsity = c.k_sparsity, .sparsity = c.sparsity});
-  if (c.output.json) {
-    Json all = Json::array();
-    for (const ConvReport& r : reports) all.push_back(to_json(r));
-    fmt::print("{}\n", all.dump(2));
-    return;
-  }
+Json to_json(const std::vector<ConvReport>& reports) {
+  Json all = Json::array();
+  for (const ConvReport& r : reports) all.push_back(to_json(r));
+  return all;
+}
+
+void print(const std::vector<ConvReport>& reports, bool quiet) {
   std::vector<std::vector<std::string>> rows = {{"algorithm", "median us", "predicted", "GFLOP/s", "of peak", "error", "MSE", "workspace"}};
   std::string refusals;
   for (const ConvReport& r : reports) {
@@ -139,16 +132,74 @@ void run(const BenchConvCommand& c) {
                     fmt::format("{}", r.workspace_bytes)});
   }
   fmt::print("{}", table(rows));
-  if (!c.output.quiet) fmt::print(stderr, "* what the planner takes\n{}", refusals);
+  if (!quiet) fmt::print(stderr, "* what the planner takes\n{}", refusals);
+}
+
+void run_model(const BenchConvCommand& c) {
+  if (!c.input.empty() || !c.filter.empty() || c.device != "cpu" || c.k_sparsity != 0 || c.sparsity != 0)
+    throw Error("--model: has layers of its own; expected none of --input, --filter, --device, --k-sparsity and --sparsity");
+  const Model model = open_model(c.model, {}, c.output, true);
+  const RandomInputs noise(model, 1);
+  std::vector<InputTensor> inputs = noise.tensors;
+  std::optional<ImageBatch> picture;
+  if (!c.image.empty()) {
+    picture.emplace(model, 1);
+    picture->add(decode_image(c.image), c.image);
+    inputs = {picture->tensor()};
+  }
+  const auto layers = bench_convolutions(model, inputs, Runtime(c.threads), {.algorithms = c.asked_for(), .seconds = c.seconds});
+  Json all = Json::array();
+  for (const ModelConvReport& l : layers) {
+    if (c.output.json) {
+      all.push_back({{"name", l.name},
+                     {"input", l.layer.input},
+                     {"filter", l.layer.filter},
+                     {"stride", l.layer.stride},
+                     {"groups", l.layer.groups},
+                     {"algorithms", to_json(l.algorithms)}});
+    } else {
+      fmt::print("{}: {}x{}x{}, {} of {}x{}\n", l.name, l.layer.input[1], l.layer.input[2], l.layer.input[3], l.layer.filter[0],
+                 l.layer.filter[1], l.layer.filter[2]);
+      print(l.algorithms, true);
+    }
+  }
+  if (c.output.json) fmt::print("{}\n", all.dump(2));
+}
+
+void run(const BenchConvCommand& c) {
+  if (c.threads < 0) throw Error(fmt::format("--threads {}: expected 0 (all cores) or more", c.threads));
+  if (!c.model.empty()) return run_model(c);
+  if (!c.image.empty()) throw Error("--image: is what a model's layers see; expected --model");
+  const bool gpu = c.device != "cpu";
+  const std::vector<std::string> algorithms = c.asked_for();
+  if (c.predict && !gpu) throw Error("--predict: is for GPUs; expected --device cuda or a described one such as cuda:h200");
+  if (gpu && c.sparsity != 0) throw Error("--sparsity: has no kernel on a GPU; expected --k-sparsity, or --device cpu");
+  if (gpu && algorithms.size() > 1) throw Error("--algorithm: names several; expected all or one on a GPU");
+  const std::string one = algorithms.empty() ? "" : algorithms.front();
+  if (gpu && c.predict) return predict(c, layer_of(c), {c.device, c.dtype, one, c.k_sparsity});
+  if (!gpu && c.dtype != "float32") throw Error(fmt::format("--dtype {}: no convolution here computes in it; expected float32", c.dtype));
+  const ConvLayer layer = layer_of(c);
+  const auto reports =
+      gpu ? bench_convolution_on_gpu(layer, {c.device, c.dtype, one, c.k_sparsity, c.seconds})
+          : bench_convolution(layer, Runtime(c.threads),
+                              {.algorithms = algorithms, .seconds = c.seconds, .k_sparsity = c.k_sparsity, .sparsity = c.sparsity});
+  if (c.output.json) {
+    fmt::print("{}\n", to_json(reports).dump(2));
+  } else {
+    print(reports, c.output.quiet);
+  }
 }
 
 }  // namespace
 
 void add_bench_conv(CLI::App& program) {
   const auto c = std::make_shared<BenchConvCommand>();
-  CLI::App* app = program.add_subcommand("bench-conv", "Time one convolution layer by every algorithm");
-  app->add_option("--input", c->input, "N,C,H,W")->required();
-  app->add_option("--filter", c->filter, "OUT,R,S: output channels, rows, columns")->required();
+  CLI::App* app = program.add_subcommand("bench-conv", "Time one convolution layer, or each of a model's, by every algorithm");
+  app->add_option("--input", c->input, "N,C,H,W");
+  app->add_option("--filter", c->filter, "OUT,R,S: output channels, rows, columns");
+  app->add_option("--model", c->model,
+                  "Instead: each float32 convolution of a .konv or .onnx file, with its own weights and inputs, batch 1");
+  app->add_option("--image", c->image, "What the model sees: a PNG or JPEG file; noise without it");
   app->add_option("--stride", c->stride, "One number or DOWN,ACROSS")->capture_default_str();
   app->add_option("--pad", c->pad, "One number, DOWN,ACROSS or TOP,LEFT,BOTTOM,RIGHT")->capture_default_str();
   app->add_option("--dilation", c->dilation, "One number or DOWN,ACROSS")->capture_default_str();
@@ -161,12 +212,19 @@ void add_bench_conv(CLI::App& program) {
                   "Share of the weight's K rows (input channel, tap) that are pruned; on a GPU 32 bytes of channels per tap at a time")
       ->capture_default_str();
   app->add_option("--sparsity", c->sparsity, "Share of the weights that are zero, wherever they are")->capture_default_str();
-  app->add_option("--algorithm", c->algorithm, "all, or the name of one")->capture_default_str();
-  app->add_option("--seconds", c->seconds, "Time for all algorithms together")->check(CLI::PositiveNumber)->capture_default_str();
+  app->add_option(
+         "--algorithm", c->algorithms,
+         "all, or names separated by commas; without its instruction set (conv_winograd4_f32) a name is the best one that this CPU has")
+      ->delimiter(',')
+      ->capture_default_str();
+  app->add_option("--seconds", c->seconds, "Time for all algorithms together, per layer; 0: each runs once")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   app->add_option("--threads", c->threads, "Threads; 0 = all cores")->check(CLI::NonNegativeNumber)->capture_default_str();
   add_output_options(*app, c->output);
   app->footer(
       "Examples: konv bench-conv --input 1,64,56,56 --filter 64,3,3 --pad 1 --threads 1\n"
+      "          konv bench-conv --model resnet20.konv --algorithm conv_blocked_f32,conv_winograd4_f32 --seconds 0\n"
       "          konv bench-conv --input 4,64,128,128 --filter 128,3,3 --pad 1 --dtype float16 --device cuda:h200 --predict");
   app->callback([c] { run(*c); });
 }

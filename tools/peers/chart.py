@@ -6,7 +6,7 @@ import math
 from html import escape
 from pathlib import Path
 
-COLOURS = ["#1b6ca8", "#9a9a9a", "#b9a36b", "#c2705a", "#7f9f7f"]
+COLOURS = ["#1b6ca8", "#9a9a9a", "#b9a36b", "#c2705a", "#7f9f7f", "#8a6fae"]
 
 
 def cpu_name() -> str:

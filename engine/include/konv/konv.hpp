@@ -105,6 +105,11 @@ struct SessionOptions;
 class Model;
 class Runtime;
 
+struct ConvLayer;
+struct ConvReport;
+struct ModelConvReport;
+struct ConvBenchOptions;
+
 /// Images to compress a model with: `load(i, out)` writes the input tensor of image i (0 <= i < count), one image's float32 elements.
 struct CalibrationImages {
   std::int64_t count = 0;
@@ -183,22 +188,20 @@ class KONV_API Model {
   std::string describe() const;
   /// The graph in Graphviz' language.
   std::string dot() const;
-  /// The plan for these input shapes as JSON: steps, kernels, refusals, memory. Empty shapes: the model's, with batch 1. `threads` (0: all cores) counts
-  /// where options name a plan file or ask for tuning.
+  /// The plan for these input shapes as JSON: steps, kernels, refusals, memory. Empty shapes: the model's, with batch 1. On the CPU "batch" says in what slices a
+  /// batch is run; the steps are those of one slice. `threads` (0: all cores) counts where options name a plan file, ask for tuning or limit memory.
   std::string plan(const SessionOptions& options, const std::vector<std::vector<std::int64_t>>& input_shapes = {}, int threads = 0) const;
 
   std::int64_t weights_bytes() const;
 
  private:
   friend class Session;
+  friend KONV_API std::vector<ModelConvReport> bench_convolutions(const Model&, std::span<const InputTensor>, const Runtime&,
+                                                                  const ConvBenchOptions&);
   struct Impl;
   explicit Model(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
   std::shared_ptr<const Impl> impl_;
 };
-
-struct ConvLayer;
-struct ConvReport;
-struct ConvBenchOptions;
 
 /// Owns the threads. One serves any number of sessions; a session that finds it busy runs on the calling thread alone.
 class KONV_API Runtime {
@@ -210,6 +213,8 @@ class KONV_API Runtime {
  private:
   friend class Session;
   friend KONV_API std::vector<ConvReport> bench_convolution(const ConvLayer&, const Runtime&, const ConvBenchOptions&);
+  friend KONV_API std::vector<ModelConvReport> bench_convolutions(const Model&, std::span<const InputTensor>, const Runtime&,
+                                                                  const ConvBenchOptions&);
   friend class Model;
   struct Impl;
   std::shared_ptr<Impl> impl_;
