@@ -264,6 +264,18 @@ TEST_CASE("pruned layers run in the kernels that leave rows out where that is ch
   CHECK(cheapest(pointwise, Isa::avx512, true) == "conv_sparse_f32_avx512");
 }
 
+TEST_CASE("a sparse 1x1 layer runs dense where gathering its pixels and writing its outputs takes longer than the products saved") {
+  const auto chosen = [](std::int64_t in, std::int64_t size, std::int64_t out) {
+    ConvShape shape = square(1, in, size, out, 1, 1);
+    shape.nonzeros = shape.weight_count() / 10;
+    return cheapest(shape, Isa::avx512, true);
+  };
+  CHECK(chosen(64, 56, 64).find("sparse") == std::string::npos);   // measured: 0.77 of the dense speed
+  CHECK(chosen(64, 56, 256).find("sparse") == std::string::npos);  // 0.91
+  CHECK(chosen(256, 14, 1024) == "conv_sparse_f32_avx512");        // 1.48
+  CHECK(chosen(512, 7, 2048) == "conv_sparse_f32_avx512");         // 2.42
+}
+
 TEST_CASE("convolution: more than 100 us of work is cut into at least 4 chunks") {
   for (const ConvShape& shape : {square(1, 16, 32, 16, 3, 1), square(1, 64, 8, 64, 3, 1), square(1, 512, 2, 512, 3, 1),
                                  square(1, 256, 14, 1024, 1, 1), square(1, 96, 112, 96, 3, 1, 96), square(1, 3, 224, 64, 7, 2)}) {

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "kernels/cpu/integer/conv.h"
-#include "kernels/cpu/integer/finish.h"
+#include "kernels/cpu/integer/finish_tile.h"
 #include "kernels/cpu/tiling.h"
 
 namespace konv::KONV_ISA {
@@ -16,19 +16,26 @@ inline constexpr int kVectors = kIntegerBlock / kLanes;  ///< of one block of ou
 struct Quads {
   const std::int32_t* offsets;
   std::int64_t count;
+  std::int64_t row = 0;  ///< bytes from what an output pixel reads to what the one below it reads
 };
 
 struct Finish {
   Target target;
   PackedChannels channels;                 ///< of the first output
   std::int64_t out_block, residual_block;  ///< bytes
+  std::int64_t out_row, residual_row;
 };
 
-/// The sums of `Vectors` vectors of output channels x `Pixels` pixels that lie `Step` bytes apart in the input, from `start` on. From the weights of one vector
-/// to the next are `weight_vector` bytes. A function of its own, so that the registers are the sums' alone.
-template <int Pixels, int Vectors, int Step>
+/// Large tiles, which leave room for more instructions, and those of short rows, whose weights are many, fetch weights into the first cache this many quads before
+/// they use them: as long as the third one takes to answer.
+inline constexpr int kQuadsAhead = 16;
+
+/// The sums of `Vectors` vectors of output channels x `Rows` rows of `Width` pixels that lie `Step` bytes apart in the input, from `start` on. From the weights of
+/// one vector to the next are `weight_vector` bytes. A function of its own, so that the registers are the sums' alone.
+template <int Width, int Rows, int Vectors, int Step>
 __attribute__((noinline)) void accumulate(const Quads& quads, const std::uint8_t* in, const std::uint8_t* weight,
                                           std::int64_t weight_vector, const std::int32_t* start, Ints* result) {
+  constexpr int Pixels = Rows * Width;
   Ints sums[Vectors][Pixels];
 #pragma GCC unroll 4
   for (int v = 0; v < Vectors; ++v) {
@@ -39,10 +46,14 @@ __attribute__((noinline)) void accumulate(const Quads& quads, const std::uint8_t
     const std::uint8_t* quad = in + 4 * std::int64_t{quads.offsets[i]};
     WeightQuad w[Vectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) w[v] = load_weights(weight + v * weight_vector);
+    for (int v = 0; v < Vectors; ++v) {
+      w[v] = load_weights(weight + v * weight_vector);
+      if constexpr (Rows > 1 || Vectors * Width > 20) __builtin_prefetch(weight + v * weight_vector + kQuadsAhead * kQuadWeightBytes);
+    }
+    const std::uint8_t* below = quad + (Rows > 1 ? quads.row : 0);
 #pragma GCC unroll 16
     for (int p = 0; p < Pixels; ++p) {
-      const Quad x = broadcast_quad(quad + p * Step);
+      const Quad x = broadcast_quad((p < Width ? quad : below) + p % Width * Step);
 #pragma GCC unroll 4
       for (int v = 0; v < Vectors; ++v) sums[v][p] = dot(sums[v][p], x, w[v]);
     }
@@ -54,21 +65,21 @@ __attribute__((noinline)) void accumulate(const Quads& quads, const std::uint8_t
   }
 }
 
-template <int Pixels, int Vectors, int Step>
+template <int Width, int Rows, int Vectors, int Step>
 void tile(const Quads& quads, const std::uint8_t* in, const std::uint8_t* weight, std::int64_t weight_vector, const Finish& f,
           std::uint8_t* out, const std::uint8_t* residual) {
-  Ints sums[Vectors * Pixels];
-  accumulate<Pixels, Vectors, Step>(quads, in, weight, weight_vector, f.channels.start, sums);
-  const std::int64_t size = f.target.size();
+  static_assert(Rows <= 2);
+  Ints sums[Vectors * Rows * Width];
+  accumulate<Width, Rows, Vectors, Step>(quads, in, weight, weight_vector, f.channels.start, sums);
+  TileSums t{sums, Vectors, Rows, Width, f.channels.multiplier, f.channels.offset, f.out_row, f.residual_row, {}, {}};
   for (int v = 0; v < Vectors; ++v) {
-    finish_pixels<Pixels, kIntegerBlock>(f.target, sums + v * Pixels, load(f.channels.multiplier + v * kLanes),
-                                         load(f.channels.offset + v * kLanes),
-                                         residual ? residual + v / kVectors * f.residual_block + v % kVectors * kLanes : nullptr,
-                                         out + v / kVectors * f.out_block + v % kVectors * kLanes * size);
+    t.out_vector[v] = v / kVectors * f.out_block + v % kVectors * kLanes * f.target.size();
+    t.residual_vector[v] = v / kVectors * f.residual_block + v % kVectors * kLanes;
   }
+  finish_tile(f.target, t, residual, out);
 }
 
-/// Tile widths that are compiled, by vectors of output channels; a row is cut into the one that wastes least.
+/// Tile widths that are compiled, by vectors of output channels: from wide to narrow, of one row and of two.
 template <int... Widths>
 struct WidthList {};
 
@@ -79,39 +90,55 @@ inline constexpr int kMostVectors = 4;
 template <>
 struct TileWidths<1> {
   using List = WidthList<16, 14, 8, 7, 4, 2, 1>;
+  using Pairs = WidthList<>;
 };
 template <>
 struct TileWidths<2> {
 #if defined(__AVX512VNNI__)
   using List = WidthList<14, 11, 8, 7, 4, 2, 1>;
+  using Pairs = WidthList<7, 6, 5, 4>;
 #else
   using List = WidthList<11, 8, 7, 4, 2, 1>;
+  using Pairs = WidthList<5, 4>;
 #endif
 };
 template <>
 struct TileWidths<4> {
-  using List = WidthList<6, 4, 2, 1>;
+  using List = WidthList<6, 4, 3, 2, 1>;
+  using Pairs = WidthList<3, 2>;
 };
 #else
 inline constexpr int kMostVectors = kVectors;
 template <>
 struct TileWidths<2> {
   using List = WidthList<4, 3, 2, 1>;
+  using Pairs = WidthList<>;
 };
 template <>
 struct TileWidths<4> {
   using List = WidthList<2, 1>;
+  using Pairs = WidthList<>;
 };
 #endif
 
-template <int... Widths>
-int best_width(WidthList<Widths...>, std::int64_t count) {
-  int best = 1;
+/// A row of pixels is cut into tiles of width `wide`; what is left takes one of width `rest`, which may overlap its neighbour.
+struct Cut {
+  int wide = 1, rest = 1;
+};
+
+template <int Vectors, int... Widths>
+Cut best_cut(WidthList<Widths...>, std::int64_t count) {
+  // A tile's beginning and end take as long as 1.5 pixels, and fewer than ten sums wait for each other.
+  const auto cost = [](int width) { return 3 + (2 * width > 20 / Vectors ? 2 * width : 20 / Vectors); };
+  Cut best;
   std::int64_t best_cost = INT64_MAX;
-  const auto consider = [&](int width) {
-    if (width > count) return;
-    const std::int64_t cost = (count + width - 1) / width * (2 * width + 3);  // a tile's beginning and end take as long as 1.5 pixels
-    if (cost < best_cost) best = width, best_cost = cost;
+  const auto consider = [&](int wide) {
+    if (wide > count) return;
+    Cut cut{wide, wide};
+    const std::int64_t left = count % wide;
+    ((cut.rest = Widths >= left && Widths < cut.rest ? Widths : cut.rest), ...);
+    const std::int64_t all = count / wide * cost(wide) + (left ? cost(cut.rest) : 0);
+    if (all < best_cost) best = cut, best_cost = all;
   };
   (consider(Widths), ...);
   return best;
@@ -120,10 +147,11 @@ int best_width(WidthList<Widths...>, std::int64_t count) {
 using TileFunction = void (*)(const Quads&, const std::uint8_t*, const std::uint8_t*, std::int64_t, const Finish&, std::uint8_t*,
                               const std::uint8_t*);
 
-template <int Vectors, int Step, int... Widths>
-TileFunction tile_of(WidthList<Widths...>, int width) {
+/// The tile of that width, or null.
+template <int Rows, int Vectors, int Step, int... Widths>
+TileFunction tile_of(WidthList<Widths...>, std::int64_t width) {
   TileFunction found = nullptr;
-  ((found = width == Widths ? &tile<Widths, Vectors, Step> : found), ...);
+  ((found = width == Widths ? &tile<Widths, Rows, Vectors, Step> : found), ...);
   return found;
 }
 
@@ -132,11 +160,11 @@ std::int64_t row_pixels(const ConvShape& s) {
   return one_row ? s.out_pixels() : s.out_w();
 }
 
-/// Vectors of output channels computed together: whole blocks; several where rows are short or registers are many.
+/// Vectors of output channels computed together: whole blocks; several where registers are many, the more the shorter the rows.
 int vectors_together(const ConvShape& s) {
   const std::int64_t vectors = ceil_div(s.group_out(), kIntegerBlock) * kVectors;
   if (kMostVectors == kVectors) return kVectors;
-  if (vectors >= 4 && row_pixels(s) <= 6) return 4;
+  if (vectors >= 4 && row_pixels(s) <= 3) return 4;
   return vectors >= 2 ? 2 : 1;
 }
 
@@ -180,7 +208,7 @@ void rows(const Work& work, std::int64_t n, std::int64_t group, std::int64_t vec
   channels.start += first * kLanes, channels.multiplier += first * kLanes, channels.offset += first * kLanes;
   const Target target{args.output, args.shape.out == DType::float32};
   const std::int64_t size = target.size();
-  const Finish f{target, channels, out.strides[1] * size, residual.strides[1]};
+  const Finish f{target, channels, out.strides[1] * size, residual.strides[1], out.strides[2] * size, residual.strides[2]};
 
   std::int64_t width = s.out_w();
   // A pointwise convolution of rows without gaps is one of a single long row.
@@ -191,21 +219,28 @@ void rows(const Work& work, std::int64_t n, std::int64_t group, std::int64_t vec
     range.end = range.begin + 1;
   }
   using Widths = typename TileWidths<Vectors>::List;
-  const int tile_width = best_width(Widths{}, width);
-  const TileFunction run = tile_of<Vectors, Step>(Widths{}, tile_width);
+  const Cut cut = best_cut<Vectors>(Widths{}, width);
+  const TileFunction wide = tile_of<1, Vectors, Step>(Widths{}, cut.wide), rest = tile_of<1, Vectors, Step>(Widths{}, cut.rest);
+  const TileFunction pair = tile_of<2, Vectors, Step>(typename TileWidths<Vectors>::Pairs{}, width);
   const std::int64_t block = first / kVectors;
   const std::uint8_t* from = static_cast<const std::uint8_t*>(in.data) + n * in.strides[0] + group * work.group_channels -
                              s.pad_top * in.strides[2] - s.pad_left * in.strides[3];
   std::uint8_t* to = static_cast<std::uint8_t*>(out.data) + (n * out.strides[0] + block * out.strides[1]) * size;
   const std::uint8_t* add =
       residual.data ? static_cast<const std::uint8_t*>(residual.data) + n * residual.strides[0] + block * residual.strides[1] : nullptr;
-  for (std::int64_t y = range.begin; y < range.end; ++y) {
-    const std::uint8_t* from_row = from + y * s.stride_h * in.strides[2];
-    for (std::int64_t begin = 0; begin < width; begin += tile_width) {
-      const std::int64_t x = smaller(begin, width - tile_width);
-      run(work.quads, from_row + x * Step, work.weight + first * work.weight_vector, work.weight_vector, f,
-          to + (y * out.strides[2] + x * kIntegerBlock) * size, add ? add + y * residual.strides[2] + x * kIntegerBlock : nullptr);
-    }
+  Quads quads = work.quads;
+  quads.row = s.stride_h * in.strides[2];
+  const std::uint8_t* weight = work.weight + first * work.weight_vector;
+  const auto run = [&](TileFunction tile, std::int64_t y, std::int64_t x) {
+    tile(quads, from + y * quads.row + x * Step, weight, work.weight_vector, f, to + y * f.out_row + x * kIntegerBlock * size,
+         add ? add + y * f.residual_row + x * kIntegerBlock : nullptr);
+  };
+  std::int64_t y = range.begin;
+  for (; pair && y + 2 <= range.end; y += 2) run(pair, y, 0);
+  for (; y < range.end; ++y) {
+    std::int64_t x = 0;
+    for (; x + cut.wide <= width; x += cut.wide) run(wide, y, x);
+    if (x < width) run(rest, y, width - cut.rest);
   }
 }
 

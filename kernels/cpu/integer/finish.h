@@ -90,48 +90,5 @@ inline __attribute__((always_inline)) void finish_sums(const Target& target, Int
   }
 }
 
-#if defined(__AVX512F__)
-/// Four pixels of 16 channels, each lane 0 to 255, side by side.
-inline __attribute__((always_inline)) void store_four(std::uint8_t* p, Ints a, Ints b, Ints c, Ints d) {
-  const __m512i ab = _mm512_packs_epi32((__m512i)a, (__m512i)b), cd = _mm512_packs_epi32((__m512i)c, (__m512i)d);
-  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);  // packing goes by 128 bits
-  _mm512_storeu_si512(p, _mm512_maskz_permutexvar_epi32(0xFFFF, order, _mm512_packus_epi16(ab, cd)));
-}
-#endif
-
-/// The same for `Count` pixels that lie `Step` elements apart, in the residual, too.
-template <int Count, int Step>
-void finish_pixels(const Target& target, const Ints* sums, Vector multiplier, Vector offset, const std::uint8_t* residual,
-                   std::uint8_t* to) {
-  const Requantize& q = target.output;
-  if (target.floats || q.activation.kind != ActivationKind::none) {
-    for (int p = 0; p < Count; ++p)
-      finish_sums(target, sums[p], multiplier, offset, residual ? residual + p * Step : nullptr, to + p * Step * target.size());
-    return;
-  }
-  const Vector low = broadcast(q.low), high = broadcast(q.high), residual_multiplier = broadcast(q.residual_multiplier);
-  const Ints zero = Ints{} + q.zero, residual_zero = Ints{} + q.residual_zero;
-  const auto write = [&](const auto& real) __attribute__((always_inline)) {
-    const auto integer = [&](int p) __attribute__((always_inline)) { return nearest_even(clamp_vector(real(p), low, high)) + zero; };
-    int p = 0;
-#if defined(__AVX512F__)
-    if constexpr (Step == kLanes) {
-#pragma GCC unroll 4
-      for (; p + 4 <= Count; p += 4) store_four(to + p * Step, integer(p), integer(p + 1), integer(p + 2), integer(p + 3));
-    }
-#endif
-#pragma GCC unroll 4
-    for (; p < Count; ++p) store_bytes(to + p * Step, integer(p));
-  };
-  if (residual) {
-    write([&](int p) __attribute__((always_inline)) {
-      const Vector v = to_floats(sums[p]) * multiplier + offset;
-      return v + to_floats(load_bytes(residual + p * Step) - residual_zero) * residual_multiplier;
-    });
-  } else {
-    write([&](int p) __attribute__((always_inline)) { return to_floats(sums[p]) * multiplier + offset; });
-  }
-}
-
 }  // namespace
 }  // namespace konv::KONV_ISA
