@@ -194,6 +194,24 @@ class Smaller(Folder):
         self.assertIn("conv_blocked_u8_avx512_vnni", kernels)
         self.assertFalse({k for k in kernels if k.startswith("conv_") and "_u8" not in k}, kernels)
 
+    def test_committed_quantized_networks_run_in_integers(self):
+        networks = sorted(WEIGHTS.glob("*.onnx"))
+        self.assertTrue(networks)
+        for network in networks:
+            with self.subTest(network.name):
+                found, integer = self.path / "found.konv", self.path / "integer.konv"
+                konv("convert", network, *NORMALIZE, "-o", found)
+                konv("optimize", found, "-o", integer)
+                for isa in ["portable", "avx512_vnni"]:
+                    steps = figures("inspect", integer, "--plan", "--isa", isa)["plan"]["steps"]
+                    layers = [step for step in steps if step["op"] in ("Conv", "Gemm")]
+                    self.assertEqual([s["name"] for s in layers if "_u8_" not in s["kernel"]], [])
+                    self.assertEqual(len(layers), sum(n["op"] in ("Conv", "Gemm") for n in figures("inspect", found)["nodes"]))
+                    self.assertFalse({"QuantizeLinear", "DequantizeLinear", "Clip"} & {step["op"] for step in steps})
+                self.assertEqual(self.labels(integer), self.labels(found))  # which computes the same in float32
+                judged = figures("eval", integer, "--data", self.images)
+                self.assertEqual(judged["images"], 10)
+
     def test_pruned_networks_shrink_and_can_be_quantized(self):
         model = self.convert("lenet5", "lenet")
         pruned, both = self.path / "pruned.konv", self.path / "both.konv"
