@@ -40,12 +40,14 @@ compress::Samples load_images(const Graph& graph, const CalibrationImages& image
   return samples;
 }
 
-/// The float network behind a model, folded.
-Graph float_graph(const Graph& graph) {
-  Graph real = compress::is_quantized(graph) ? compress::restored(graph) : graph;
-  passes::run(real, passes::select("default"), {.evaluate = run::evaluate});
-  return real;
+/// The network after the default passes, which also store what QuantizeLinear rounds.
+Graph folded(Graph graph) {
+  passes::run(graph, passes::select("default"), {.evaluate = run::evaluate});
+  return graph;
 }
+
+/// The float network behind a folded one.
+Graph float_graph(const Graph& graph) { return compress::is_quantized(graph) ? folded(compress::restored(graph)) : graph; }
 
 /// What the finished model says about itself: what `before` said, and how it was made.
 void say_how_made(Graph& made, const Graph& before, const std::map<std::string, std::string>& notes) {
@@ -63,8 +65,8 @@ Model Model::quantize(const CalibrationImages& images, const QuantizeOptions& op
   settings.layers.rounding = compress::rounding_from(options.rounding);
   compress::apply_config(settings, options.config);
 
-  const Graph graph = float_graph(impl_->graph());
-  const Graph target = options.reference ? compress::with_weights_of(graph, float_graph(options.reference->impl_->graph())) : graph;
+  const Graph graph = float_graph(folded(impl_->graph()));
+  const Graph target = options.reference ? compress::with_weights_of(graph, float_graph(folded(options.reference->impl_->graph()))) : graph;
   const bool calibrated = compress::needs_calibration(settings);
   const compress::Samples samples = calibrated ? load_images(graph, images) : compress::Samples{};
   const compress::Streams streams(calibrated ? images.count : 0, runtime.impl_->pool, api::machine_for());
@@ -79,11 +81,11 @@ Model Model::prune(const CalibrationImages& images, const PruneOptions& options,
   if (!(options.sparsity >= 0 && options.sparsity < 1))
     throw Error(fmt::format("--sparsity {}: expected a share from 0 up to 1", options.sparsity));
   if (options.granularity < 1) throw Error(fmt::format("--granularity {}: expected 1, 4, 8 or 16", options.granularity));
-  const Graph graph = float_graph(impl_->graph());
-  const Graph target = options.reference ? compress::with_weights_of(graph, float_graph(options.reference->impl_->graph())) : graph;
+  const Graph given = folded(impl_->graph()), graph = float_graph(given);
+  const Graph target = options.reference ? compress::with_weights_of(graph, float_graph(folded(options.reference->impl_->graph()))) : graph;
   const compress::Samples samples = load_images(graph, images);
   const compress::Streams streams(images.count, runtime.impl_->pool, api::machine_for());
-  const bool quantized = compress::is_quantized(impl_->graph());
+  const bool quantized = compress::is_quantized(given);
   std::vector<compress::PrunedLayer> layers;
   const auto progress = [&](std::size_t done, std::size_t total) {
     if (options.progress) options.progress(done, quantized ? total + total / 2 : total);
@@ -97,7 +99,7 @@ Model Model::prune(const CalibrationImages& images, const PruneOptions& options,
     };
     const bool same_shape = options.kind != "channels";
     result = compress::quantize(result, same_shape ? compress::with_weights_of(result, target) : result, samples, streams,
-                                compress::settings_of(impl_->graph()), rest, nullptr);
+                                compress::settings_of(given), rest, nullptr);
   }
   say_how_made(result, graph, options.notes);
   if (report) *report = compress::report_json(layers);

@@ -102,8 +102,9 @@ std::string Model::describe() const {
   }
   std::int64_t parameters = 0;
   for (int v = 0; v < graph.value_count(); ++v) {
-    const Tensor* constant = graph.constant({v});
-    if (constant && is_float(constant->dtype) && graph.reader_count({v}) > 0) parameters += constant->count();
+    const Value& value = graph.value({v});
+    const bool real = value.constant && (is_float(value.constant->dtype) || value.quantization);
+    if (real && graph.reader_count({v}) > 0) parameters += value.constant->count();
   }
   out["passes_applied"] = graph.metadata.passes;
   out["labels"] = graph.metadata.labels;

@@ -110,6 +110,17 @@ def write_resnet(w: Writer, x: str, model: networks.ResNetCifar) -> str:
     return w.layer(w.add("Flatten", [x], "flat"), "linear", model.linear)
 
 
+def write_repvgg(w: Writer, x: str, model: networks.RepVGGCifar) -> str:
+    blocks = {n: m for n, m in model.named_modules() if isinstance(m, networks.PlainBlock)}
+    for name, block in blocks.items():
+        if block is not model.stage0:  # whose input are the pixels
+            x = w.activations(x, f"{name}.input", block.conv.quantize_input)
+        x = w.relu(w.layer(x, name, block.conv, block.bn))
+    x = w.activations(x, "features", model.stage3[-1].quantize_output)
+    x = w.activations(w.add("GlobalAveragePool", [x], "pool"), "pool.rounded", model.linear.quantize_input)
+    return w.layer(w.add("Flatten", [x], "flat"), "linear", model.linear)
+
+
 def write_lenet(w: Writer, x: str, model: networks.LeNet) -> str:
     def rounded(x: str, reader: nn.Module) -> str:
         # In front of the pool, where training rounds behind it: the largest number stays the largest.
@@ -125,13 +136,19 @@ def write_lenet(w: Writer, x: str, model: networks.LeNet) -> str:
     return w.layer(x, "fc3", model.fc3)
 
 
+WRITERS = {
+    networks.ResNetCifar: write_resnet,
+    networks.RepVGGCifar: write_repvgg,
+    networks.LeNet: write_lenet,
+}
+
+
 @torch.no_grad()
 def export(model: nn.Module, name: str) -> onnx.ModelProto:
     w = Writer()
-    first: lsq.PixelQuantizer = model.conv1.quantize_input
+    first = next(m for m in model.modules() if isinstance(m, lsq.PixelQuantizer))
     x = w.round("input", "pixels", 8, first.scale, first.zero_point)
-    write = write_lenet if isinstance(model, networks.LeNet) else write_resnet
-    logits = write(w, x, model)
+    logits = WRITERS[type(model)](w, x, model)
     w.nodes[-1].output[0] = "logits"
     w.nodes[-1].name = logits
     graph = helper.make_graph(

@@ -29,32 +29,38 @@ END_BITS = 8
 """Weights and inputs of the first and the last layer, and skips."""
 
 
-def _inner_product(a: Tensor, b: Tensor, step: Tensor) -> Tensor:
-    """Sum of a * b over the elements that share a step."""
-    if step.numel() > 1:
-        return (a * b).sum_to_size(step.shape)
-    if a.ndim == 4:  # in the order in which images lie in memory (channels last), so that nothing is copied
-        a, b = a.permute(0, 2, 3, 1), b.permute(0, 2, 3, 1)
-    return torch.dot(a.reshape(-1), b.reshape(-1)).view(step.shape)
+def _rounded(x: Tensor, step: Tensor, low: int, high: int) -> Tensor:
+    return (x / step).clamp(low, high).round() * step
+
+
+def _gradients(grad: Tensor, x: Tensor, step: Tensor, low: int, high: int) -> tuple[Tensor, Tensor]:
+    """Along x, and along the step, not scaled yet."""
+    scaled = x / step
+    clamped = scaled.clamp(low, high)
+    inside = clamped == scaled
+    along_step = grad * (clamped.round() - torch.where(inside, scaled, 0.0))
+    return torch.where(inside, grad, 0.0), along_step.sum_to_size(step.shape)
+
+
+# Images pass memory once instead of once per operation. Any side of crop takes the same code.
+_images_rounded = torch.compile(_rounded, dynamic=True)
+_images_gradients = torch.compile(_gradients, dynamic=True)
 
 
 class _LearnedRounding(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, step: Tensor, low: int, high: int) -> Tensor:
-        scaled = x / step
-        clamped = scaled.clamp(low, high)
-        inside = clamped == scaled
-        rounded = clamped.round_()
-        ctx.save_for_backward(scaled, inside, rounded, step)
-        ctx.high = high
-        return rounded * step
+        ctx.save_for_backward(x, step)
+        ctx.low, ctx.high = low, high
+        images = x.ndim == 4 and step.numel() == 1
+        ctx.gradients = _images_gradients if images and ctx.needs_input_grad[0] else _gradients
+        return (_images_rounded if images else _rounded)(x, step, low, high)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        scaled, inside, rounded, step = ctx.saved_tensors
-        grad_x = grad * inside
-        along_step = _inner_product(grad, rounded, step) - _inner_product(grad_x, scaled, step)
-        return grad_x, along_step / math.sqrt(scaled.numel() / step.numel() * ctx.high), None, None
+        x, step = ctx.saved_tensors
+        grad_x, along_step = ctx.gradients(grad, x, step, ctx.low, ctx.high)
+        return grad_x, along_step / math.sqrt(x.numel() / step.numel() * ctx.high), None, None
 
 
 def best_step(x: Tensor, low: int, high: int) -> Tensor:
@@ -145,8 +151,10 @@ class Linear(nn.Linear):
 def prepare(model: nn.Module, weight_bits: int, activation_bits: int) -> nn.Module:
     """Put quantizers into a network of networks.py, in place; start() sets their steps.
 
-    Its parameters keep their names; those of the quantizers come on top.
+    Its parameters keep their names; those of the quantizers come on top. RepVGG blocks are fused.
     """
+    if isinstance(model, networks.RepVGGCifar):
+        model.fuse()
     layers = [m for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
     for layer in layers:
         end = layer in (layers[0], layers[-1])
@@ -154,20 +162,25 @@ def prepare(model: nn.Module, weight_bits: int, activation_bits: int) -> nn.Modu
         layer.__class__ = Conv2d if isinstance(layer, nn.Conv2d) else Linear
         inputs = Quantizer(END_BITS if end else activation_bits, signed=False)
         _add_quantizers(layer, bits, PixelQuantizer() if layer is layers[0] else inputs)
+    # What skips and global pooling read is rounded where it arises.
+    read_as_is: list[nn.Module] = []
     if isinstance(model, networks.ResNetCifar):
-        # What skips hand on is rounded where it arises: behind the first layer and behind blocks.
-        blocks = [m for m in model.modules() if isinstance(m, networks.BasicBlock)]
-        for module in [model.bn1, *blocks]:
-            module.quantize_output = Quantizer(END_BITS, signed=False)
-            module.register_forward_hook(lambda m, _, output: m.quantize_output(output))
-    elif not isinstance(model, networks.LeNet):
-        raise ValueError(f"{type(model).__name__} has no quantization recipe; known: ResNetCifar, LeNet")
+        read_as_is = [model.bn1, *(m for m in model.modules() if isinstance(m, networks.BasicBlock))]
+    elif isinstance(model, networks.RepVGGCifar):
+        read_as_is = [model.stage3[-1]]
+    for module in read_as_is:
+        module.quantize_output = Quantizer(END_BITS, signed=False)
+        module.register_forward_hook(lambda m, _, output: m.quantize_output(output))
     return model
 
 
 @torch.no_grad()
 def start(model: nn.Module, images: Tensor) -> None:
-    """Set all steps: those of weights by the weights, the others one by one by what `images` give."""
+    """Set all steps: those of weights by the weights, the others one by one by what `images` give.
+
+    The BatchNorm of a fused block takes the statistics of its input, and a scale and bias by which
+    it still passes on the same, so that training starts there too.
+    """
 
     def set_step(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         if not module.step.count_nonzero():
@@ -175,11 +188,22 @@ def start(model: nn.Module, images: Tensor) -> None:
 
     quantizers = [m for m in model.modules() if isinstance(m, Quantizer)]
     hooks = [module.register_forward_pre_hook(set_step) for module in quantizers]
+    plain = [m for m in model.modules() if isinstance(m, networks.PlainBlock)]
+    hooks += [block.bn.register_forward_pre_hook(_keep_function) for block in plain]
     training = model.training
     model.eval()(data.normalize(images))
     model.train(training)
     for hook in hooks:
         hook.remove()
+
+
+def _keep_function(norm: nn.BatchNorm2d, inputs: tuple[Tensor, ...]) -> None:
+    """Give a BatchNorm that only adds its bias the statistics of its input, without any effect."""
+    variance, mean = torch.var_mean(inputs[0], dim=(0, 2, 3))
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_(variance)
+    norm.weight.copy_((variance + norm.eps).sqrt())
+    norm.bias.add_(mean)
 
 
 def folded(
@@ -211,7 +235,7 @@ def round_biases(model: nn.Module) -> nn.Module:
 
     For evaluation: from here on the network computes what the exported integers compute.
     """
-    norms = {"conv1": "bn1", "conv2": "bn2"}
+    norms = {"conv1": "bn1", "conv2": "bn2", "conv": "bn"}
     for name, layer in list(model.named_modules()):
         if not isinstance(layer, (Conv2d, Linear)):
             continue

@@ -91,6 +91,36 @@ class RepVGGBlock(nn.Module):
         return F.relu(out)
 
 
+class PlainBlock(nn.Module):
+    """A RepVGG block at inference: its branches as one 3x3 convolution, BatchNorm, ReLU."""
+
+    def __init__(self, block: RepVGGBlock) -> None:
+        super().__init__()
+        dense = block.rbr_dense.conv
+        self.conv = nn.Conv2d(dense.in_channels, dense.out_channels, 3, dense.stride, 1, bias=False)
+        self.bn = nn.BatchNorm2d(dense.out_channels)
+        with torch.no_grad():
+            kernel, bias = fold(dense.weight, block.rbr_dense.bn)
+            pointwise, more = fold(F.pad(block.rbr_1x1.conv.weight, (1, 1, 1, 1)), block.rbr_1x1.bn)
+            kernel, bias = kernel + pointwise, bias + more
+            if block.rbr_identity is not None:
+                one = torch.eye(dense.in_channels)[:, :, None, None]
+                identity, more = fold(F.pad(one, (1, 1, 1, 1)), block.rbr_identity)
+                kernel, bias = kernel + identity, bias + more
+            self.conv.weight.copy_(kernel)
+            self.bn.bias.copy_(bias)
+            self.bn.running_var.fill_(1 - self.bn.eps)  # with mean 0 and weight 1: x + bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.bn(self.conv(x)))
+
+
+def fold(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a convolution that contains the BatchNorm behind it."""
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    return weight * scale.view(-1, 1, 1, 1), norm.bias - norm.running_mean * scale
+
+
 class RepVGGCifar(nn.Module):
     """RepVGG-style CIFAR network; `blocks` counts the blocks of stages 1 to 3."""
 
@@ -109,6 +139,13 @@ class RepVGGCifar(nn.Module):
         first = RepVGGBlock(in_channels, channels, stride)
         return nn.Sequential(
             first, *(RepVGGBlock(channels, channels, 1) for _ in range(blocks - 1))
+        )
+
+    def fuse(self) -> None:
+        """Replace every block by the one convolution that computes the same in evaluation mode."""
+        self.stage0 = PlainBlock(self.stage0)
+        self.stage1, self.stage2, self.stage3 = (
+            nn.Sequential(*map(PlainBlock, stage)) for stage in (self.stage1, self.stage2, self.stage3)
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -226,6 +226,41 @@ class Smaller(Folder):
         self.assertIn("conv_blocked_u8_avx512_vnni", kernels)
         self.assertFalse({k for k in kernels if k.startswith("conv_") and "_u8" not in k}, kernels)
 
+    def test_committed_quantized_networks_run_in_integers(self):
+        networks = sorted(WEIGHTS.glob("*.onnx"))
+        self.assertTrue(networks)
+        for network in networks:
+            with self.subTest(network.name):
+                found, integer = self.path / "found.konv", self.path / "integer.konv"
+                konv("convert", network, *NORMALIZE, "-o", found)
+                konv("optimize", found, "-o", integer)
+                for isa in ["portable", "avx512_vnni"]:
+                    steps = figures("inspect", integer, "--plan", "--isa", isa)["plan"]["steps"]
+                    layers = [step for step in steps if step["op"] in ("Conv", "Gemm")]
+                    self.assertEqual([s["name"] for s in layers if "_u8_" not in s["kernel"]], [])
+                    self.assertEqual(len(layers), sum(n["op"] in ("Conv", "Gemm") for n in figures("inspect", found)["nodes"]))
+                    self.assertFalse({"QuantizeLinear", "DequantizeLinear", "Clip"} & {step["op"] for step in steps})
+                if network.stem.startswith("lenet"):  # no BatchNorm: as many parameters as in real numbers
+                    counts = [figures("inspect", model)["parameters"] for model in (integer, self.convert(network.stem.split("-")[0], "lenet"))]
+                    self.assertEqual(*counts)
+                self.assertEqual(self.labels(integer), self.labels(found))  # which computes the same in float32
+                judged = figures("eval", integer, "--data", self.images)
+                self.assertEqual(judged["images"], 10)
+
+    def test_models_quantized_elsewhere_are_compressed_further(self):
+        found, optimized = self.path / "found.konv", self.path / "optimized.konv"
+        konv("convert", WEIGHTS / "lenet5-w4a4.onnx", *NORMALIZE, "-o", found)
+        konv("optimize", found, "-o", optimized)
+        made = []
+        for model in [found, optimized]:
+            made.append(self.path / f"{model.stem}-int8.konv")
+            konv("quantize", model, "-o", made[-1], "--weights", "int8", "--activations", "int8", "--calibration", self.images)
+            pruned = self.path / f"{model.stem}-pruned.konv"
+            konv("prune", model, "-o", pruned, "--sparsity", "0.3", "--calibration", self.images)
+            kernels = [s["kernel"] for s in figures("inspect", pruned, "--plan", "--isa", "portable")["plan"]["steps"] if s["op"] == "Conv"]
+            self.assertEqual([k for k in kernels if "_u8_" not in k], [])  # the bits that it came with
+        self.assertEqual(figures("compare", *made, "--iterations", "2")["max_abs_diff"], 0)
+
     def test_pruned_networks_shrink_and_can_be_quantized(self):
         model = self.convert("lenet5", "lenet")
         pruned, both = self.path / "pruned.konv", self.path / "both.konv"
@@ -309,6 +344,7 @@ class WrongUse(Folder):
         config.write_text('{"layers": {"nobody": {"weights": "int8"}}}')
         self.fails(2, *quantize)
         self.fails(2, "quantize", model, "-o", out, "--weights", "int3", "--activations", "int8", "--calibration", data.parent, names=["int3", "int8"])
+        self.fails(2, *quantize, "--calibration", data.parent, "--samples", "0", names=["--samples", "range 1 to"])
         self.fails(1, *quantize, "--calibration", empty, names=["empty"])
         self.fails(1, *quantize, "--calibration", self.path / "nowhere", names=["nowhere"])
         self.fails(1, *quantize, "--calibration", data.parent, "--config", config, names=["nobody"])

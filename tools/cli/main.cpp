@@ -47,7 +47,9 @@ int main(int argc, char** argv) {
     return std::fflush(stdout) == 0 ? 0 : fail("standard output: cannot be written; expected an open pipe or file", 1);
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return program.exit(e);  // --help, --version
-    return fail(one_line(e.what()) + "; expected what 'konv --help' or 'konv SUBCOMMAND --help' lists", 2);
+    const std::string message = one_line(e.what());
+    const bool says_what = message.find("; expected ") != std::string::npos;
+    return fail(message + (says_what ? "" : "; expected what 'konv --help' or 'konv SUBCOMMAND --help' lists"), 2);
   } catch (const std::bad_alloc&) {
     return fail("out of memory; expected a smaller batch or model", 1);
   } catch (const std::exception& e) {
