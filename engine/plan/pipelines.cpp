@@ -24,7 +24,7 @@ class Joiner {
   void join() {
     for (std::size_t first = 0; first < plan_.steps.size();) {
       std::size_t end = first + 1;
-      while (end < plan_.steps.size() && follows(end)) ++end;
+      while (end < plan_.steps.size() && end - first < kMostStages && follows(end)) ++end;
       while (end > first + 1 && !settle(first, end)) --end;
       first = end;
     }

@@ -7,6 +7,9 @@
 
 namespace konv::plan {
 
+/// Steps of a pipeline.
+inline constexpr std::size_t kMostStages = 8;
+
 /// Joins steps where the image between them outgrows the cache: sets Step::with_previous and rows_at_once, Storage::band. Layouts are final, halos not filled.
 void join_pipelines(Plan& plan, const Machine& machine, const Options& options);
 

@@ -9,8 +9,6 @@
 namespace konv::run {
 namespace {
 
-constexpr std::size_t kMostStages = 8;
-
 std::int64_t blocks(const TensorView& v) { return ceil_div(v.dims[1], v.block); }
 
 void zero_rows(const TensorView& band, float* to, std::int64_t left, Range rows) {
@@ -58,8 +56,8 @@ void PipelineCall::run(std::int64_t chunk, void* workspace) const {
   auto* bytes = static_cast<std::byte*>(workspace);
   const auto band = [&](std::size_t i) { return reinterpret_cast<float*>(bytes + stages_[i].band); };
 
-  std::array<Range, kMostStages> held{},
-      wanted{};  // rows of each output, of the padding too: in its band, and for the next rows of the last
+  // Rows of each output, of the padding too: those in its band, and those that the next rows of the last output need.
+  std::array<Range, plan::kMostStages> held{}, wanted{};
   for (std::size_t i = 0; i < last; ++i) zero_columns(stages_[i], band(i));
   for (std::int64_t y = mine.begin; y < mine.end; y += rows_) {
     wanted[last] = {y, std::min(y + rows_, mine.end)};

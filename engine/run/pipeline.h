@@ -7,11 +7,11 @@
 
 namespace konv::run {
 
-/// One convolution of a pipeline. Views of bands begin where the first row they hold does; their data is an offset into the workspace, in bytes.
+/// One convolution of a pipeline. The views of what lies in a band have its strides and no data: a band is part of each thread's workspace.
 struct Stage {
   const Code<ConvShape, ConvArgs>* code;
   ConvArgs args;
-  std::int64_t band = 0;       ///< offset of the band it writes; not of the last one
+  std::int64_t band = 0;       ///< bytes from the workspace's begin to the first pixel of the band it writes; not of the last one
   std::int64_t band_rows = 0;  ///< that the band holds
   int left = 0, right = 0;     ///< pixels of zeros beside the band's rows
 };

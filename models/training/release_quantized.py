@@ -25,12 +25,13 @@ import torch
 
 import data
 from train import WEIGHTS
-from write_card import DESCRIPTION, TRAINING_IMAGES, describe_crops
+from write_card import DESCRIPTION, RECIPE, TRAINING_IMAGES, describe_crops
 
 ALLOWED_DROP = {4: 0.3, 2: 2.0}
 """Points of accuracy, by the smaller number of bits."""
 
-CARD = """\
+CARD = (
+    """\
 # {name}
 
 {description}, weights of {weight_bits} bits and activations of {activation_bits} bits (first and last layer 8), trained with learned steps (LSQ, arXiv 1902.08153) from `{start}`.
@@ -38,14 +39,9 @@ CARD = """\
 | | |
 |---|---|
 | file | `{name}.onnx`, {bytes:,} bytes: integers, scales, QuantizeLinear and DequantizeLinear |
-| training data | CIFAR-10, 50,000 training images as JPEG (quality 75, 4:2:0); not included |
-| input | 1x3x32x32 RGB, (pixel / 255 - mean) / std |
-| mean, std | 0.485, 0.456, 0.406; 0.229, 0.224, 0.225 |
-| classes | airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck |
-| augmentation | random crop, {crops}; horizontal flip |
-| optimizer | SGD, Nesterov momentum {momentum}, weight decay {weight_decay}, batch {batch_size} |
-| schedule | linear warm-up to {max_lr} in the first {warmup:.0%} of the run, then cosine to zero |
-| label smoothing | {label_smoothing} |
+"""
+    + RECIPE
+    + """\
 | weights kept | exponential moving average, decay {ema_decay} |
 | trained for | {epochs:.1f} epochs ({steps:,} steps) |
 | seed | {seed} |
@@ -60,6 +56,7 @@ Judged by konv's integer kernels (`konv convert`, `konv optimize`, `konv eval`):
 | JPEG test set | {jpeg_right:,} / 10,000 | {jpeg:.2f}% | {jpeg_float:.2f}% |
 | lossless, first 1,017 test images | {lossless_right:,} / 1,017 | {lossless:.2f}% | {lossless_float:.2f}% |
 """
+)
 
 NORMALIZE = [
     "--mean", ",".join(map(str, data.MEAN)), "--std", ",".join(map(str, data.STD)),

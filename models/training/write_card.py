@@ -19,15 +19,7 @@ DESCRIPTION = {
     "lenet7": "LeNet-5 layout with 7x7 convolutions",
 }
 
-CARD = """\
-# {name}
-
-{description}.
-{parameters:,} parameters, {macs:.2f} M multiply-accumulates per image{fused}.
-
-| | |
-|---|---|
-| file | `{name}.safetensors`, float32 |
+RECIPE = """\
 | training data | CIFAR-10, 50,000 training images as JPEG (quality 75, 4:2:0); not included |
 | input | 1x3x32x32 RGB, (pixel / 255 - mean) / std |
 | mean, std | 0.485, 0.456, 0.406; 0.229, 0.224, 0.225 |
@@ -36,6 +28,22 @@ CARD = """\
 | optimizer | SGD, Nesterov momentum {momentum}, weight decay {weight_decay}, batch {batch_size} |
 | schedule | linear warm-up to {max_lr} in the first {warmup:.0%} of the run, then cosine to zero |
 | label smoothing | {label_smoothing} |
+"""
+"""Rows that all cards have."""
+
+CARD = (
+    """\
+# {name}
+
+{description}.
+{parameters:,} parameters, {macs:.2f} M multiply-accumulates per image{fused}.
+
+| | |
+|---|---|
+| file | `{name}.safetensors`, float32 |
+"""
+    + RECIPE
+    + """\
 | weights kept | {kept} |
 | trained for | {epochs:.1f} epochs ({steps:,} steps, {minutes:.0f} min of a shared CPU){planned} |
 | seed | {seed} |
@@ -48,6 +56,7 @@ CARD = """\
 | JPEG test set | {jpeg_right:,} / {jpeg_total:,} | {jpeg:.2%} |
 | lossless, first 1,017 test images | {lossless_right:,} / {lossless_total:,} | {lossless:.2%} |
 """
+)
 
 TRAINING_IMAGES = 50_000
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "engine/plan/pipelines.h"
 #include "engine/run/context.h"
 #include "engine/run/network.h"
 #include "kernels/base/isa.h"
@@ -103,6 +104,43 @@ TEST_CASE("a pipeline of pointwise and depthwise convolutions gives the bits of 
       }
     }
   }
+}
+
+TEST_CASE("a chain of more convolutions than a pipeline has stages is several pipelines") {
+  const Machine machine = [] {
+    Machine m = small_cache();
+    m.l2_bytes = 160 << 10;
+    return m;
+  }();
+  const std::string pointwise = kernel_of("conv_blocked_f32", machine), deep = kernel_of("conv_depthwise_blocked_f32", machine);
+  Rng rng(21);
+  Graph graph;
+  plan::Options options;
+  ValueId value = graph.add_input("x", DType::float32, {Dim::symbol("N"), 16, 64, 48});
+  for (int i = 0; i < 10; ++i) {
+    const std::string name = std::to_string(i);
+    value = add_conv(graph, rng, "deep" + name, value, 16, 16, {.pads = {1, 1, 1, 1}, .groups = 16});
+    value = add_conv(graph, rng, "point" + name, value, 16, 16, {.kernel = {1, 1}});
+    options.asked_for["deep" + name] = deep;
+    options.asked_for["point" + name] = pointwise;
+  }
+  graph.add_output(value);
+  run::Network network(graph);
+  const Tensor input = random_inputs(rng, graph, 1).begin()->second;
+  const auto joined = network.executable({input.dims}, machine, options);
+  options.pipelines = false;
+  const auto apart = network.executable({input.dims}, machine, options);
+  std::size_t heads = 0, longest = 0, length = 0;
+  for (const plan::Step& step : joined->plan().steps) {
+    length = step.with_previous ? length + 1 : 1;
+    heads += step.rows_at_once > 0;
+    longest = std::max(longest, length);
+  }
+  CHECK(heads >= 2);
+  CHECK(longest > 2);
+  CHECK(longest <= plan::kMostStages);
+  const Tensor expected = run(apart, input, 1), actual = run(joined, input, 2);
+  CHECK(std::equal(actual.f32().begin(), actual.f32().end(), expected.f32().begin(), expected.f32().end()));
 }
 
 TEST_CASE("images that fit the cache, or that others read too, are no part of a pipeline") {

@@ -60,12 +60,9 @@ void rows(const ConvArgs& args, std::int64_t n, std::int64_t group, std::int64_t
                   weight_block};
   const float* weight = static_cast<const float*>(args.weight) + first * weight_block;
 
-  float bias[kMostBlocks * kLanes] = {};
   const std::int64_t channels = s.out_channels - first * kLanes;
-  if (args.bias) {
-    for (std::int64_t i = 0; i < smaller(channels, Blocks * kLanes); ++i) bias[i] = args.bias[first * kLanes + i];
-  }
-  const Finish f{bias, out.strides[1], residual.strides[1], channels, &args.activation};
+  const Biases<Blocks> bias(args.bias, first * kLanes, s.out_channels);
+  const Finish f{bias.at, out.strides[1], residual.strides[1], channels, &args.activation};
 
   std::int64_t width = s.out_w();
   // A pointwise convolution of rows without gaps is one of a single long row.
@@ -93,19 +90,7 @@ void rows(const ConvArgs& args, std::int64_t n, std::int64_t group, std::int64_t
 
 template <int Step, int InBlock>
 void blocks(const ConvArgs& args, std::int64_t n, std::int64_t group, Range range, Range out_rows) {
-  for (std::int64_t b = range.begin; b < range.end;) {
-    const std::int64_t left = range.end - b;
-    if (left >= 4) {
-      rows<4, Step, InBlock>(args, n, group, b, out_rows);
-      b += 4;
-    } else if (left >= 2) {
-      rows<2, Step, InBlock>(args, n, group, b, out_rows);
-      b += 2;
-    } else {
-      rows<1, Step, InBlock>(args, n, group, b, out_rows);
-      b += 1;
-    }
-  }
+  each_few_blocks(range, [&]<int Blocks>(std::int64_t first) { rows<Blocks, Step, InBlock>(args, n, group, first, out_rows); });
 }
 
 std::int64_t chunks(const ConvShape& s) { return tiles(s).planes.count(); }
@@ -155,24 +140,19 @@ void pack(const ConvShape& s, const float* weight, void* packed) {
   }
 }
 
-/// The last window may end before the padding does (stride), never behind it.
-Halo halo(const ConvShape& s) {
-  return {static_cast<int>(s.pad_top), static_cast<int>(s.pad_left), static_cast<int>(s.pad_bottom), static_cast<int>(s.pad_right)};
-}
-
 }  // namespace
 }  // namespace KONV_ISA
 
 const ConvCode KONV_ISA_CODE(conv_blocked_f32) = {{KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run<KONV_ISA::kLanes>},
                                                   KONV_ISA::kLanes,
                                                   KONV_ISA::kLanes,
-                                                  KONV_ISA::halo,
+                                                  padding_halo,
                                                   KONV_ISA::packed_bytes<KONV_ISA::kLanes>,
                                                   KONV_ISA::pack<KONV_ISA::kLanes>};
 const ConvCode KONV_ISA_CODE(conv_first_f32) = {{KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run<1>},
                                                 1,
                                                 KONV_ISA::kLanes,
-                                                KONV_ISA::halo,
+                                                padding_halo,
                                                 KONV_ISA::packed_bytes<1>,
                                                 KONV_ISA::pack<1>};
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "kernels/cpu/epilogue.h"
+#include "kernels/cpu/padding.h"
 #include "kernels/cpu/per_isa.h"
 #include "kernels/cpu/tiling.h"
 
@@ -59,6 +60,16 @@ inline __attribute__((always_inline)) void accumulate(const Walk& walk, const fl
     for (int p = 0; p < Pixels; ++p) sums.at[b][p] = acc[b][p];
   }
 }
+
+/// The biases of output channels from `first` on, 0 where there is none.
+template <int Blocks>
+struct Biases {
+  float at[Blocks * kLanes] = {};
+
+  Biases(const float* bias, std::int64_t first, std::int64_t channels) {
+    for (std::int64_t i = 0; bias && i < smaller(channels - first, Blocks * kLanes); ++i) at[i] = bias[first + i];
+  }
+};
 
 /// Output blocks, their biases and what follows them; the pointers are those of the tile's first block.
 struct Finish {
@@ -163,6 +174,24 @@ int best_width(WidthList<Widths...>, std::int64_t count) {
   };
   (consider(Widths), ...);
   return best;
+}
+
+/// Calls run.operator()<Blocks>(first block) for all output blocks, four, two or one at a time.
+template <class Run>
+void each_few_blocks(Range blocks, const Run& run) {
+  for (std::int64_t b = blocks.begin; b < blocks.end;) {
+    const std::int64_t left = blocks.end - b;
+    if (left >= 4) {
+      run.template operator()<4>(b);
+      b += 4;
+    } else if (left >= 2) {
+      run.template operator()<2>(b);
+      b += 2;
+    } else {
+      run.template operator()<1>(b);
+      b += 1;
+    }
+  }
 }
 
 /// Output blocks computed together: many where rows are short, so that enough sums are in flight.

@@ -49,12 +49,9 @@ void run_rows(const ConvArgs& args, std::int64_t n, std::int64_t block, Range ro
   const TensorView &in = args.in, &out = args.out, &residual = args.residual;
   const Walk walk{1, 0, s.kernel_h, s.kernel_w, s.dilation_h * in.strides[2], s.dilation_w * kLanes, 0};
   const float* weight = static_cast<const float*>(args.weight) + block * s.kernel_h * s.kernel_w * kLanes;
-  float bias[kLanes] = {};
   const std::int64_t channels = s.out_channels - block * kLanes, width = s.out_w();
-  if (args.bias) {
-    for (std::int64_t i = 0; i < smaller(channels, kLanes); ++i) bias[i] = args.bias[block * kLanes + i];
-  }
-  const Finish f{bias, 0, 0, channels, &args.activation};
+  const Biases<1> bias(args.bias, block * kLanes, s.out_channels);
+  const Finish f{bias.at, 0, 0, channels, &args.activation};
   const int tile_width = best_width(Widths{}, width);
   const TileFunction run = s.stride_w == 1 ? tile_of<1>(Widths{}, tile_width) : tile_of<2>(Widths{}, tile_width);
   const float* from = in.f32() + n * in.strides[0] + block * in.strides[1] - s.pad_top * in.strides[2] - s.pad_left * kLanes;
@@ -95,17 +92,13 @@ void pack(const ConvShape& s, const float* weight, void* packed) {
   }
 }
 
-Halo halo(const ConvShape& s) {
-  return {static_cast<int>(s.pad_top), static_cast<int>(s.pad_left), static_cast<int>(s.pad_bottom), static_cast<int>(s.pad_right)};
-}
-
 }  // namespace
 }  // namespace KONV_ISA
 
 const ConvCode KONV_ISA_CODE(conv_depthwise_blocked_f32) = {{KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run},
                                                             KONV_ISA::kLanes,
                                                             KONV_ISA::kLanes,
-                                                            KONV_ISA::halo,
+                                                            padding_halo,
                                                             KONV_ISA::packed_bytes,
                                                             KONV_ISA::pack};
 

@@ -229,11 +229,7 @@ void transform_outputs(const ConvArgs& args, const Tiling& t, Range tiles, std::
   const std::int64_t channels = s.out_channels - block * kLanes, width = s.out_w(), height = s.out_h();
   const Bounds bounds(args.activation);
   const bool simple = Bounds::suffice(args.activation);
-  float padded_bias[kLanes] = {};
-  if (args.bias) {
-    for (std::int64_t i = 0; i < smaller(channels, kLanes); ++i) padded_bias[i] = args.bias[block * kLanes + i];
-  }
-  const Vector bias = load(padded_bias);
+  const Vector bias = load(Biases<1>(args.bias, block * kLanes, s.out_channels).at);
   TilePlace at = place(t, tiles.begin);
   for (std::int64_t i = tiles.begin; i < tiles.end; ++i, at.next(t), m += kLanes) {
     const std::int64_t rows = smaller(t.tile_h, height - at.y), columns = smaller(t.tile_w, width - at.x);

@@ -171,12 +171,9 @@ void run_strip(const Job& job, std::int64_t group, std::int64_t first_block) {
   const ConvShape& s = args.shape;
   const Tiles& t = job.tiles;
   const std::int64_t first = group * t.out_blocks + first_block;
-  float bias[Blocks * kLanes] = {};
   const std::int64_t channels = s.out_channels - first * kLanes;
-  if (args.bias) {
-    for (std::int64_t i = 0; i < smaller(channels, Blocks * kLanes); ++i) bias[i] = args.bias[first * kLanes + i];
-  }
-  const Finish f{bias, args.out.strides[1], args.residual.strides[1], channels, &args.activation};
+  const Biases<Blocks> bias(args.bias, first * kLanes, s.out_channels);
+  const Finish f{bias.at, args.out.strides[1], args.residual.strides[1], channels, &args.activation};
   const float* in = args.in.f32() + group * ceil_div(s.group_in(), kLanes) * args.in.strides[1];
   const float* weight = static_cast<const float*>(args.weight) + first * t.entries * kLanes * kLanes;
   float* out = args.out.f32() + first * args.out.strides[1];
@@ -295,18 +292,13 @@ void pack(const ConvShape& s, const float* weight, void* packed) {
   }
 }
 
-/// The last window may end before the padding does (stride), never behind it.
-Halo halo(const ConvShape& s) {
-  return {static_cast<int>(s.pad_top), static_cast<int>(s.pad_left), static_cast<int>(s.pad_bottom), static_cast<int>(s.pad_right)};
-}
-
 }  // namespace
 }  // namespace KONV_ISA
 
 const ConvCode KONV_ISA_CODE(conv_igemm_f32) = {{KONV_ISA::chunks<false>, KONV_ISA::workspace<false>, KONV_ISA::run<false>},
                                                 KONV_ISA::kLanes,
                                                 KONV_ISA::kLanes,
-                                                KONV_ISA::halo,
+                                                padding_halo,
                                                 KONV_ISA::packed_bytes,
                                                 KONV_ISA::pack,
                                                 {KONV_ISA::chunks<true>, KONV_ISA::workspace<true>, KONV_ISA::run<true>}};

@@ -66,12 +66,9 @@ template <int Blocks, int Step>
 void run_rows(const ConvArgs& args, const Rows& rows, std::int64_t n, std::int64_t block, Range range) {
   const ConvShape& s = args.shape;
   const TensorView &in = args.in, &out = args.out, &residual = args.residual;
-  float bias[kMostBlocks * kLanes] = {};
   const std::int64_t channels = s.out_channels - block * kLanes, width = s.out_w();
-  if (args.bias) {
-    for (std::int64_t i = 0; i < smaller(channels, Blocks * kLanes); ++i) bias[i] = args.bias[block * kLanes + i];
-  }
-  const Finish f{bias, out.strides[1], residual.strides[1], channels, &args.activation};
+  const Biases<Blocks> bias(args.bias, block * kLanes, s.out_channels);
+  const Finish f{bias.at, out.strides[1], residual.strides[1], channels, &args.activation};
   using List = typename TileWidths<Blocks>::List;
   const int tile_width = best_width(List{}, width);
   const TileFunction run = tile_of<Blocks, Step>(List{}, tile_width);
@@ -91,19 +88,7 @@ void run_rows(const ConvArgs& args, const Rows& rows, std::int64_t n, std::int64
 
 template <int Step>
 void run_blocks(const ConvArgs& args, const Rows& rows, std::int64_t n, Range blocks, Range out_rows) {
-  for (std::int64_t b = blocks.begin; b < blocks.end;) {
-    const std::int64_t left = blocks.end - b;
-    if (left >= 4) {
-      run_rows<4, Step>(args, rows, n, b, out_rows);
-      b += 4;
-    } else if (left >= 2) {
-      run_rows<2, Step>(args, rows, n, b, out_rows);
-      b += 2;
-    } else {
-      run_rows<1, Step>(args, rows, n, b, out_rows);
-      b += 1;
-    }
-  }
+  each_few_blocks(blocks, [&]<int Blocks>(std::int64_t first) { run_rows<Blocks, Step>(args, rows, n, first, out_rows); });
 }
 
 std::int64_t chunks(const ConvShape& s) { return tiles(s).planes.count(); }
@@ -158,17 +143,13 @@ void pack(const ConvShape& s, const float* weight, void* packed) {
   }
 }
 
-Halo halo(const ConvShape& s) {
-  return {static_cast<int>(s.pad_top), static_cast<int>(s.pad_left), static_cast<int>(s.pad_bottom), static_cast<int>(s.pad_right)};
-}
-
 }  // namespace
 }  // namespace KONV_ISA
 
 const ConvCode KONV_ISA_CODE(conv_kept_f32) = {{KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run},
                                                KONV_ISA::kLanes,
                                                KONV_ISA::kLanes,
-                                               KONV_ISA::halo,
+                                               padding_halo,
                                                KONV_ISA::packed_bytes,
                                                KONV_ISA::pack};
 

@@ -276,11 +276,7 @@ void transform_outputs(const ConvArgs& args, const Tiling& t, Range tiles, std::
   const std::int64_t channels = s.out_channels - block * kLanes, width = s.out_w(), height = s.out_h();
   const Bounds bounds(args.activation);
   const bool simple = Bounds::suffice(args.activation);
-  float padded_bias[kLanes] = {};
-  if (args.bias) {
-    for (std::int64_t i = 0; i < smaller(channels, kLanes); ++i) padded_bias[i] = args.bias[block * kLanes + i];
-  }
-  const Vector bias = load(padded_bias);
+  const Vector bias = load(Biases<1>(args.bias, block * kLanes, s.out_channels).at);
   TilePlace at = place<Tile>(t, tiles.begin);
   for (std::int64_t i = tiles.begin; i < tiles.end; ++i, at.next<Tile>(t), m += kLanes) {
     Vector lines[Tile][Tile + 2];
@@ -329,18 +325,11 @@ struct Winograd {
     float* m = v + t.in_blocks * kPlane;
     transform_inputs<Tile>(args, t, tiles, v);
     const std::int64_t u_block = kPoints * t.in_blocks * kLanes * kLanes;
-    for (std::int64_t b = blocks.begin; b < blocks.end;) {
-      const float* u = static_cast<const float*>(args.weight) + b * u_block;
-      const std::int64_t left = smaller(blocks.end - b, t.together), now = left >= 4 ? 4 : left >= 2 ? 2 : 1;
-      if (now == 4) {
-        products<4>(t, kPoints, tiles.size(), v, u, m);
-      } else if (now == 2) {
-        products<2>(t, kPoints, tiles.size(), v, u, m);
-      } else {
-        products<1>(t, kPoints, tiles.size(), v, u, m);
-      }
-      for (std::int64_t i = 0; i < now; ++i) transform_outputs<Tile>(args, t, tiles, b + i, m + i * kPlane);
-      b += now;
+    for (std::int64_t first = blocks.begin; first < blocks.end; first += t.together) {
+      each_few_blocks({first, smaller(blocks.end, first + t.together)}, [&]<int Blocks>(std::int64_t b) {
+        products<Blocks>(t, kPoints, tiles.size(), v, static_cast<const float*>(args.weight) + b * u_block, m);
+        for (std::int64_t i = 0; i < Blocks; ++i) transform_outputs<Tile>(args, t, tiles, b + i, m + i * kPlane);
+      });
     }
   }
 

@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/integer/conv.h"
 #include "kernels/cpu/integer/finish_tile.h"
+#include "kernels/cpu/padding.h"
 #include "kernels/cpu/tiling.h"
 
 namespace konv::KONV_ISA {
@@ -281,10 +282,6 @@ void run_chunk(const Work& work, std::int64_t chunk) {
 }
 
 [[maybe_unused]] std::int64_t chunks(const IntegerConvShape& s) { return tiles(s.conv).planes.count(); }
-
-[[maybe_unused]] Halo halo(const ConvShape& s) {
-  return {static_cast<int>(s.pad_top), static_cast<int>(s.pad_left), static_cast<int>(s.pad_bottom), static_cast<int>(s.pad_right)};
-}
 
 /// The weight of input channel `c` (in its group) and tap `t` for output `o` (in its group); channels that do not exist weigh nothing.
 [[maybe_unused]] std::int16_t weight_at(const ConvShape& s, const IntegerWeights& weights, std::int64_t g, std::int64_t o, std::int64_t c,

@@ -117,19 +117,19 @@ const IntegerConvCode KONV_ISA_CODE(conv_blocked_u8) = {
     {KONV_ISA::chunks, KONV_ISA::workspace<kIntegerBlock>, KONV_ISA::run<kIntegerBlock>},
     kIntegerBlock,
     kIntegerBlock,
-    KONV_ISA::halo,
+    padding_halo,
     KONV_ISA::packed_bytes<kIntegerBlock>,
     KONV_ISA::pack<kIntegerBlock>};
 const IntegerConvCode KONV_ISA_CODE(conv_first_u8) = {{KONV_ISA::chunks, KONV_ISA::workspace<kFirstBlock>, KONV_ISA::run<kFirstBlock>},
                                                       kFirstBlock,
                                                       kIntegerBlock,
-                                                      KONV_ISA::halo,
+                                                      padding_halo,
                                                       KONV_ISA::packed_bytes<kFirstBlock>,
                                                       KONV_ISA::pack<kFirstBlock>};
 const IntegerConvCode KONV_ISA_CODE(conv_kept_u8) = {{KONV_ISA::chunks, KONV_ISA::kept_workspace, KONV_ISA::run_kept},
                                                      kIntegerBlock,
                                                      kIntegerBlock,
-                                                     KONV_ISA::halo,
+                                                     padding_halo,
                                                      KONV_ISA::kept_packed_bytes,
                                                      KONV_ISA::pack_kept};
 

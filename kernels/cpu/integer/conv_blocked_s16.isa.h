@@ -5,6 +5,7 @@
 #include "kernels/cpu/integer/conv.h"
 #include "kernels/cpu/integer/element.h"
 #include "kernels/cpu/integer/finish.h"
+#include "kernels/cpu/padding.h"
 #include "kernels/cpu/tiling.h"
 
 namespace konv {
@@ -21,22 +22,6 @@ static_assert(kMostPairs * 2 * 32768 * 255 <= INT32_MAX);
 
 inline constexpr int kVectors = kIntegerBlock / kLanes;
 inline constexpr int kMostPixels = kRegisters == 32 ? 8 : 4;  // two sums each
-
-typedef std::int16_t Pairs __attribute__((vector_size(4 * kLanes)));
-
-/// Adds x[0] w[l][0] + x[1] w[l][1] to every lane l; `x` is the two numbers over and over.
-inline __attribute__((always_inline)) Ints add_products(Ints sum, Pairs x, Pairs w) {
-#if defined(__AVX512VNNI__)
-  return (Ints)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)x, (__m512i)w);
-#elif defined(__AVX512BW__)
-  return sum + (Ints)_mm512_madd_epi16((__m512i)x, (__m512i)w);
-#elif defined(__AVX2__)
-  return sum + (Ints)_mm256_madd_epi16((__m256i)x, (__m256i)w);
-#else
-  for (int l = 0; l < kLanes; ++l) sum[l] += std::int32_t{x[2 * l]} * w[2 * l] + std::int32_t{x[2 * l + 1]} * w[2 * l + 1];
-  return sum;
-#endif
-}
 
 inline __attribute__((always_inline)) Pairs load_pairs(const std::int16_t* p) {
   Pairs v;
@@ -252,10 +237,6 @@ void pack(const IntegerConvShape& shape, const IntegerWeights& weights, void* pa
   }
 }
 
-Halo halo(const ConvShape& s) {
-  return {static_cast<int>(s.pad_top), static_cast<int>(s.pad_left), static_cast<int>(s.pad_bottom), static_cast<int>(s.pad_right)};
-}
-
 }  // namespace
 }  // namespace KONV_ISA
 
@@ -263,13 +244,13 @@ const IntegerConvCode KONV_ISA_CODE(conv_blocked_s16) = {
     {KONV_ISA::chunks, KONV_ISA::workspace<kIntegerBlock>, KONV_ISA::run<kIntegerBlock>},
     kIntegerBlock,
     kIntegerBlock,
-    KONV_ISA::halo,
+    padding_halo,
     KONV_ISA::packed_bytes<kIntegerBlock>,
     KONV_ISA::pack<kIntegerBlock>};
 const IntegerConvCode KONV_ISA_CODE(conv_first_s16) = {{KONV_ISA::chunks, KONV_ISA::workspace<kFirstBlock>, KONV_ISA::run<kFirstBlock>},
                                                        kFirstBlock,
                                                        kIntegerBlock,
-                                                       KONV_ISA::halo,
+                                                       padding_halo,
                                                        KONV_ISA::packed_bytes<kFirstBlock>,
                                                        KONV_ISA::pack<kFirstBlock>};
 

@@ -1,6 +1,7 @@
 // Depthwise integer convolution on images in blocks of 16 channels: a vector is channels of one pixel, widened to 32 bits as it is loaded.
 #include "kernels/cpu/integer/conv.h"
 #include "kernels/cpu/integer/finish.h"
+#include "kernels/cpu/padding.h"
 #include "kernels/cpu/tiling.h"
 
 namespace konv {
@@ -20,12 +21,8 @@ PlaneTiles tiles(const ConvShape& s) {
 
 /// x and w fit 16 bits, so that a pair (w, 0) times (x, 0) is their product.
 inline __attribute__((always_inline)) Ints multiply_add(Ints sum, Ints x, Ints w) {
-#if defined(__AVX512VNNI__)
-  return (Ints)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)x, (__m512i)w);
-#elif defined(__AVX512BW__)
-  return sum + (Ints)_mm512_madd_epi16((__m512i)x, (__m512i)w);
-#elif defined(__AVX2__)
-  return sum + (Ints)_mm256_madd_epi16((__m256i)x, (__m256i)w);
+#if defined(__AVX2__)
+  return add_products(sum, (Pairs)x, (Pairs)w);
 #else
   return sum + x * w;
 #endif
@@ -142,17 +139,13 @@ void pack(const IntegerConvShape& shape, const IntegerWeights& weights, void* pa
   }
 }
 
-Halo halo(const ConvShape& s) {
-  return {static_cast<int>(s.pad_top), static_cast<int>(s.pad_left), static_cast<int>(s.pad_bottom), static_cast<int>(s.pad_right)};
-}
-
 }  // namespace
 }  // namespace KONV_ISA
 
 const IntegerConvCode KONV_ISA_CODE(conv_depthwise_u8) = {{KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run},
                                                           kIntegerBlock,
                                                           kIntegerBlock,
-                                                          KONV_ISA::halo,
+                                                          padding_halo,
                                                           KONV_ISA::packed_bytes,
                                                           KONV_ISA::pack};
 

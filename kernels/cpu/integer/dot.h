@@ -25,6 +25,22 @@ typedef std::uint8_t Bytes __attribute__((vector_size(kLanes)));
   return v;
 }
 
+typedef std::int16_t Pairs __attribute__((vector_size(4 * kLanes)));
+
+/// Adds x[0] w[l][0] + x[1] w[l][1] to every lane l; `x` is the two numbers over and over.
+[[maybe_unused]] inline __attribute__((always_inline)) Ints add_products(Ints sum, Pairs x, Pairs w) {
+#if defined(__AVX512VNNI__)
+  return (Ints)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)x, (__m512i)w);
+#elif defined(__AVX512BW__)
+  return sum + (Ints)_mm512_madd_epi16((__m512i)x, (__m512i)w);
+#elif defined(__AVX2__)
+  return sum + (Ints)_mm256_madd_epi16((__m256i)x, (__m256i)w);
+#else
+  for (int l = 0; l < kLanes; ++l) sum[l] += std::int32_t{x[2 * l]} * w[2 * l] + std::int32_t{x[2 * l + 1]} * w[2 * l + 1];
+  return sum;
+#endif
+}
+
 #if defined(__AVX512VNNI__)
 /// Four bytes of one pixel for all lanes.
 using Quad = __m512i;
