@@ -344,7 +344,7 @@ class WrongUse(Folder):
         config.write_text('{"layers": {"nobody": {"weights": "int8"}}}')
         self.fails(2, *quantize)
         self.fails(2, "quantize", model, "-o", out, "--weights", "int3", "--activations", "int8", "--calibration", data.parent, names=["int3", "int8"])
-        self.fails(2, *quantize, "--calibration", data.parent, "--samples", "0", names=["--samples", "range 1 to"])
+        self.fails(2, *quantize, "--calibration", data.parent, "--samples", "0", names=["--samples", "0: expected a number above 0"])
         self.fails(1, *quantize, "--calibration", empty, names=["empty"])
         self.fails(1, *quantize, "--calibration", self.path / "nowhere", names=["nowhere"])
         self.fails(1, *quantize, "--calibration", data.parent, "--config", config, names=["nobody"])

@@ -96,10 +96,10 @@ void add_bench(CLI::App& program) {
   const auto c = std::make_shared<BenchCommand>();
   CLI::App* app = program.add_subcommand("bench", "Time inference on random inputs");
   app->add_option("MODEL", c->models, ".konv or .onnx files")->required();
-  app->add_option("--batch", c->measure.batch, "Images per inference")->check(CLI::PositiveNumber)->capture_default_str();
-  app->add_option("--iterations", c->measure.iterations, "Inferences to time; 0 = as --seconds says")->check(CLI::NonNegativeNumber);
-  app->add_option("--seconds", c->measure.seconds, "Time for each model")->check(CLI::PositiveNumber)->capture_default_str();
-  app->add_option("--warmup", c->measure.warmup, "Inferences before timing")->check(CLI::NonNegativeNumber)->capture_default_str();
+  app->add_option("--batch", c->measure.batch, "Images per inference")->check(positive())->capture_default_str();
+  app->add_option("--iterations", c->measure.iterations, "Inferences to time; 0 = as --seconds says")->check(not_negative());
+  app->add_option("--seconds", c->measure.seconds, "Time for each model")->check(positive())->capture_default_str();
+  app->add_option("--warmup", c->measure.warmup, "Inferences before timing")->check(not_negative())->capture_default_str();
   app->add_flag("--per-layer", c->measure.per_layer, "Time every layer");
   app->add_option("--trace", c->trace, "Write a Chrome trace of one inference");
   app->add_option("--report", c->html, "Write the figures as an HTML page");

@@ -203,7 +203,7 @@ void add_bench_conv(CLI::App& program) {
   app->add_option("--stride", c->stride, "One number or DOWN,ACROSS")->capture_default_str();
   app->add_option("--pad", c->pad, "One number, DOWN,ACROSS or TOP,LEFT,BOTTOM,RIGHT")->capture_default_str();
   app->add_option("--dilation", c->dilation, "One number or DOWN,ACROSS")->capture_default_str();
-  app->add_option("--groups", c->groups, "Groups of channels")->check(CLI::PositiveNumber)->capture_default_str();
+  app->add_option("--groups", c->groups, "Groups of channels")->check(positive())->capture_default_str();
   app->add_option("--dtype", c->dtype, "Element type; on a GPU float32, tf32 or float16")->capture_default_str();
   app->add_option("--device", c->device, "cpu, cuda, cuda:N; with --predict also a GPU that is not here, such as cuda:h200")
       ->capture_default_str();
@@ -218,9 +218,9 @@ void add_bench_conv(CLI::App& program) {
       ->delimiter(',')
       ->capture_default_str();
   app->add_option("--seconds", c->seconds, "Time for all algorithms together, per layer; 0: each runs once")
-      ->check(CLI::NonNegativeNumber)
+      ->check(not_negative())
       ->capture_default_str();
-  app->add_option("--threads", c->threads, "Threads; 0 = all cores")->check(CLI::NonNegativeNumber)->capture_default_str();
+  app->add_option("--threads", c->threads, "Threads; 0 = all cores")->check(not_negative())->capture_default_str();
   add_output_options(*app, c->output);
   app->footer(
       "Examples: konv bench-conv --input 1,64,56,56 --filter 64,3,3 --pad 1 --threads 1\n"

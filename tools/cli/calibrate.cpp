@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <limits>
 #include <numeric>
 #include <random>
 #include <span>
@@ -16,9 +15,7 @@ CLI::Option* add_calibration_options(CLI::App& app, CalibrationOptions& o) {
   CLI::Option* data =
       app.add_option("--calibration", o.data,
                      "Images: CIFAR-10 .bin file(s), a folder of them, or a folder of class-named subfolders (labels are not used)");
-  app.add_option("--samples", o.samples, "How many of them")
-      ->check(CLI::Range(std::size_t{1}, std::numeric_limits<std::size_t>::max(), "POSITIVE"))
-      ->capture_default_str();
+  app.add_option("--samples", o.samples, "How many of them")->check(positive())->capture_default_str();
   app.add_option("--seed", o.seed, "Picks the images")->capture_default_str();
   return data;
 }

@@ -38,19 +38,31 @@ std::vector<T> parse_list(const std::string& option, const std::string& text, Pa
   return values;
 }
 
+/// CLI11's own checks print the largest double.
+CLI::Validator number(const char* name, bool zero) {
+  const auto check = [zero](const std::string& text) -> std::string {
+    double x = 0;
+    const bool fits = CLI::detail::lexical_cast(text, x) && (zero ? x >= 0 : x > 0);
+    return fits ? "" : fmt::format("{}: expected a number {}", text, zero ? "of at least 0" : "above 0");
+  };
+  return CLI::Validator(check, name);
+}
+
 }  // namespace
+
+CLI::Validator positive() { return number("POSITIVE", false); }
+CLI::Validator not_negative() { return number("NONNEGATIVE", true); }
 
 void add_run_options(CLI::App& app, RunOptions& o) {
   app.add_option("--device", o.device, "auto | cpu | cuda | cuda:N")->capture_default_str();
   app.add_option("--fallback", o.fallback, "cpu: nodes without a kernel on the device run on the CPU")->check(CLI::IsMember({"cpu"}));
-  app.add_option("--threads", o.threads, "Threads in all; 0 = all cores")->check(CLI::NonNegativeNumber);
+  app.add_option("--threads", o.threads, "Threads in all; 0 = all cores")->check(not_negative());
   app.add_option("--precision", o.precision, "float32 | tf32 | float16 | bfloat16")
       ->check(CLI::IsMember({"float32", "tf32", "float16", "bfloat16"}));
   app.add_option("--plan-file", o.plan_file, "Plan to read when it is there; written by --tune");
   app.add_option("--tune", o.tune, "off | quick | full")->check(CLI::IsMember({"off", "quick", "full"}));
-  app.add_option("--memory-limit", o.memory_limit, "Bytes for weights, arena and workspace together; 0 = no limit")
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--max-error", o.max_error, "Relative error allowed to an algorithm")->check(CLI::NonNegativeNumber);
+  app.add_option("--memory-limit", o.memory_limit, "Bytes for weights, arena and workspace together; 0 = no limit")->check(not_negative());
+  app.add_option("--max-error", o.max_error, "Relative error allowed to an algorithm")->check(not_negative());
   app.add_option("--passes", o.passes, "default, none, or names: passes applied before running");
 }
 

@@ -28,6 +28,10 @@ struct Output {
   bool quiet = false;
 };
 
+/// Checks of options that are numbers.
+CLI::Validator positive();
+CLI::Validator not_negative();
+
 void add_run_options(CLI::App& app, RunOptions& options);
 void add_output_options(CLI::App& app, Output& output, bool json = true);
 

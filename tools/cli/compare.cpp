@@ -191,9 +191,9 @@ void add_compare(CLI::App& program) {
   app->add_option("A", c->a, ".konv or .onnx file")->required();
   app->add_option("B", c->b, ".konv or .onnx file")->required();
   app->add_option("--data", c->data, "Labelled images: accuracy of both");
-  app->add_option("--batch", c->measure.batch, "Images per inference")->check(CLI::PositiveNumber)->capture_default_str();
-  app->add_option("--iterations", c->measure.iterations, "Inferences of each; 0 = as --seconds says")->check(CLI::NonNegativeNumber);
-  app->add_option("--seconds", c->measure.seconds, "Time for both together")->check(CLI::PositiveNumber)->capture_default_str();
+  app->add_option("--batch", c->measure.batch, "Images per inference")->check(positive())->capture_default_str();
+  app->add_option("--iterations", c->measure.iterations, "Inferences of each; 0 = as --seconds says")->check(not_negative());
+  app->add_option("--seconds", c->measure.seconds, "Time for both together")->check(positive())->capture_default_str();
   app->add_flag("--per-layer", c->per_layer, "Compare value by value where both have it, ONNX files as found");
   add_run_options(*app, c->run);
   add_output_options(*app, c->output);

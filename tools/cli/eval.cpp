@@ -68,7 +68,7 @@ void add_eval(CLI::App& program) {
   app->add_option("MODEL", c->model, ".konv or .onnx file")->required();
   app->add_option("--data", c->data, "CIFAR-10 .bin file(s), a folder of them, or a folder of class-named subfolders of images")
       ->required();
-  app->add_option("--batch", c->batch, "Images per run")->check(CLI::PositiveNumber)->capture_default_str();
+  app->add_option("--batch", c->batch, "Images per run")->check(positive())->capture_default_str();
   app->add_option("--limit", c->limit, "Stop after N images; 0 = all");
   add_run_options(*app, c->run);
   add_output_options(*app, c->output);

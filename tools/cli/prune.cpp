@@ -57,7 +57,7 @@ void add_prune(CLI::App& program) {
   add_calibration_options(*app, c->calibration)->required();
   app->add_option("--report", c->report, "JSON file to write: per layer weights, weights kept, noise");
   app->add_option("--reference", c->reference, "The model to imitate when IN is already pruned");
-  app->add_option("--threads", c->threads, "Threads; 0 = all cores")->check(CLI::NonNegativeNumber);
+  app->add_option("--threads", c->threads, "Threads; 0 = all cores")->check(not_negative());
   add_output_options(*app, c->output, false);
   app->footer("Example: konv prune resnet20.konv -o resnet20-half.konv --sparsity 0.5 --calibration cifar10/train");
   app->callback([c] { run(*c); });

@@ -86,7 +86,7 @@ void add_quantize(CLI::App& program) {
                   "\"rounding\"}}}; weights of float32, float16 or bfloat16 keep a layer in real numbers");
   app->add_option("--report", c->report, "JSON file to write: per layer bits, scales, clipping, noise");
   app->add_option("--reference", c->reference, "The float model to imitate when IN is already pruned");
-  app->add_option("--threads", c->threads, "Threads; 0 = all cores")->check(CLI::NonNegativeNumber);
+  app->add_option("--threads", c->threads, "Threads; 0 = all cores")->check(not_negative());
   add_output_options(*app, c->output, false);
   app->footer("Example: konv quantize resnet20.konv -o resnet20-int8.konv --weights int8 --activations int8 --calibration cifar10/train");
   app->callback([c] { run(*c); });

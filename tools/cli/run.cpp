@@ -209,7 +209,7 @@ void add_run(CLI::App& program) {
   CLI::App* app = program.add_subcommand("run", "Classify images, or run raw tensors");
   app->add_option("MODEL", c->model, ".konv or .onnx file")->required();
   app->add_option("INPUT", c->inputs, "PNG or JPEG file, folder of them, CIFAR-10 .bin file, or NAME=FILE.npy");
-  app->add_option("--top", c->top, "Classes to print")->check(CLI::PositiveNumber)->capture_default_str();
+  app->add_option("--top", c->top, "Classes to print")->check(positive())->capture_default_str();
   app->add_option("--output-dir", c->output_dir, "Write every graph output as NAME.npy into this folder");
   add_run_options(*app, c->run);
   add_output_options(*app, c->output);
