@@ -18,6 +18,9 @@ struct Machine {
   std::int64_t l2_bytes = 1 << 20;
   std::int64_t l3_bytes = 16 << 20;
 
+  /// The same for dot products of bfloat16, where there is an instruction: twice as much, as measured on Zen 4 and Zen 5.
+  double bfloat16_flops() const { return isa >= Isa::avx512_bf16 ? 2 * flops : flops; }
+
   /// Typical constants of an instruction set, for planning for a machine that is not here.
   static Machine typical(Isa isa);
 };
