@@ -17,6 +17,10 @@ struct Machine {
   std::int64_t l1_bytes = 32 << 10;
   std::int64_t l2_bytes = 1 << 20;
   std::int64_t l3_bytes = 16 << 20;
+  std::int64_t network_weights = 0;  ///< bytes of all weights of the network that is planned, each of which passes by in every run
+
+  /// Whether the last cache holds the network's weights from one run to the next. Where it does not, all of them come from DRAM in every run.
+  bool weights_stay() const { return network_weights <= l3_bytes; }
 
   /// Typical constants of an instruction set, for planning for a machine that is not here.
   static Machine typical(Isa isa);

@@ -61,7 +61,7 @@ double traffic(const IntegerConvShape& s, const Machine& m) {
   const ConvShape& c = s.conv;
   const auto in = static_cast<double>(c.batch * c.in_channels * c.in_h * c.in_w);
   const auto out = static_cast<double>(c.batch * c.out_channels * c.out_pixels()) * (s.out == DType::float32 ? 4 : 1);
-  return stream_seconds(in, m) + stream_seconds(out, m) + stream_seconds(static_cast<double>(c.weight_count()), m) + kCallSeconds;
+  return stream_seconds(in, m) + stream_seconds(out, m) + weight_seconds(static_cast<double>(c.weight_count()), m) + kCallSeconds;
 }
 
 /// `inputs`: input channels times taps that are read.
