@@ -25,11 +25,11 @@ std::vector<Isa> isas_here() {
 }
 
 std::vector<Tensor> run_on(const Graph& graph, const std::map<std::string, Tensor>& inputs, Isa isa, ThreadPool* pool,
-                           std::vector<std::string>& kernels) {
+                           std::vector<std::string>& kernels, const plan::Options& options = {}) {
   std::vector<Dims> shapes;
   for (const ValueId id : graph.inputs()) shapes.push_back(inputs.at(graph.value(id).name).dims);
   run::Network network(graph);
-  run::Context context(network.executable(shapes, Machine::typical(isa), {}), pool ? pool->threads() : 1);
+  run::Context context(network.executable(shapes, Machine::typical(isa), options), pool ? pool->threads() : 1);
   std::vector<Tensor> outputs;
   const plan::Plan& plan = context.executable().plan();
   for (const plan::Step& step : plan.steps) kernels.push_back(step.kernel);
@@ -161,6 +161,49 @@ TEST_CASE("integer convolutions give the oracle's bits on rows of every length")
     graph.add_output(conv(graph, rng, "f", e, {64, 48, 1, 2, 1, DType::int8, byte, 4.0f, 3}));
     graph.add_output(conv(graph, rng, "g", e, {64, 16, 3, 2, 1, DType::int8, DType::float32}));
     check_bits(graph, 40 + static_cast<unsigned>(width));
+  }
+}
+
+double free_of_charge(const IntegerConvShape&, const Machine&) { return 0; }
+
+TEST_CASE("every integer convolution kernel gives the oracle's bits wherever it takes a layer") {
+  Rng rng(17);
+  Graph graph;
+  const DType byte = DType::uint8;
+  const ValueId x = graph.add_input("x", DType::float32, {Dim::symbol("N"), 3, 9, 13});
+  const ValueId q = to_integers(graph, "q", x, byte, 0.0078f, 128);
+  const ValueId first = conv(graph, rng, "first", q, {3, 40, 3, 1, 1, DType::int8, byte, 0.05f, 60});
+  const ValueId wide = conv(graph, rng, "wide", first, {40, 400, 1, 1, 1, DType::int8, byte, 0.1f, 0, kRelu});
+  const ValueId narrow = conv(graph, rng, "narrow", wide, {400, 80, 1, 1, 1, DType::int4, byte, 1.0f, 100});  // two panels of weights
+  const ValueId taps = conv(graph, rng, "taps", narrow, {80, 80, 3, 1, 1, DType::int8, byte, 2.0f, 30, {}, narrow});
+  const ValueId clipped =
+      conv(graph, rng, "clipped", taps, {80, 48, 1, 1, 1, DType::int8, byte, 2.0f, 90, {ActivationKind::clip, -5.0f, 40.0f}});
+  const ValueId added = conv(graph, rng, "added", clipped, {48, 48, 3, 1, 1, DType::int8, byte, 2.0f, 0, kRelu, clipped});
+  const ValueId strided = conv(graph, rng, "strided", added, {48, 112, 1, 2, 1, DType::int2, byte, 4.0f, 7});
+  const ValueId groups = conv(graph, rng, "groups", strided, {112, 224, 3, 2, 7, DType::int8, byte, 4.0f, 7});
+  const ValueId swish =
+      conv(graph, rng, "swish", groups, {224, 33, 3, 1, 1, DType::int8, byte, 8.0f, 9, {ActivationKind::hard_swish, 0, 0}});
+  graph.add_output(conv(graph, rng, "depthwise", swish, {33, 33, 3, 1, 33, DType::int8, byte, 8.0f, 9}));
+  graph.add_output(conv(graph, rng, "real", swish, {33, 50, 1, 1, 1, DType::int8, DType::float32}));
+  verify(graph);
+  const std::map<std::string, Tensor> inputs = random_inputs(rng, graph, 2);
+  const std::vector<Tensor> expected = run_integer_reference(graph, inputs);
+  ThreadPool pool(2);
+  for (const IntegerConvKernel& kernel : integer_conv_kernels()) {
+    if (kernel.isa > choose_isa().isa) continue;
+    const std::string kernel_name = kernel.name;
+    CAPTURE(kernel_name);
+    std::vector<IntegerConvKernel> kernels(integer_conv_kernels().begin(), integer_conv_kernels().end());
+    for (IntegerConvKernel& each : kernels) {
+      if (each.name == kernel_name) each.cost = free_of_charge;
+    }
+    for (ThreadPool* threads : {static_cast<ThreadPool*>(nullptr), &pool}) {
+      std::vector<std::string> chosen;
+      const std::vector<Tensor> actual = run_on(graph, inputs, kernel.isa, threads, chosen, {.integer_conv_kernels = kernels});
+      for (std::size_t i = 0; i < actual.size(); ++i) CHECK(same_bits(actual[i], expected[i]));
+      const bool of_bytes = kernel_name.find("s16") == std::string::npos && kernel_name.find("kept") == std::string::npos;
+      CHECK(of_bytes == (std::find(chosen.begin(), chosen.end(), kernel_name) != chosen.end()));
+    }
   }
 }
 

@@ -26,6 +26,11 @@ const char* refuse_blocked_u8(const IntegerConvShape& s) {
   return nullptr;
 }
 
+const char* refuse_igemm_u8(const IntegerConvShape& s) {
+  if (const char* reason = refuse_blocked_u8(s)) return reason;
+  return s.conv.group_out() < 2 * kIntegerBlock ? "fewer than 32 output channels" : nullptr;
+}
+
 const char* refuse_kept_u8(const IntegerConvShape& s) {
   if (const char* reason = refuse_types(s)) return reason;
   if (s.conv.groups > 1) return "grouped";
@@ -78,6 +83,15 @@ double rows_read(const ConvShape& s, int in_block) {
 
 double cost_blocked_u8(const IntegerConvShape& s, const Machine& m) {
   return direct_seconds(s.conv, rows_read(s.conv, kIntegerBlock), m) + traffic(s, m);
+}
+double cost_igemm_u8(const IntegerConvShape& shape, const Machine& m) {
+  // Sums wait between panels of weights, and each pixel's outputs go to four blocks; several taps read the same pixels, which row tiles have in L1 anyway.
+  const ConvShape& s = shape.conv;
+  const auto outputs = static_cast<double>(round_up(s.group_out(), kIntegerBlock)), pixels = static_cast<double>(s.batch * s.out_pixels());
+  const double efficiency = (s.kernel_h * s.kernel_w == 1 ? 0.88 : 0.74) * loop_share(pixels, 2);
+  return pixels * static_cast<double>(s.groups) * outputs *
+             (2 * rows_read(s, kIntegerBlock) / (efficiency * integer_rate(m)) + 16 / m.flops) +
+         traffic(shape, m);
 }
 double cost_first_u8(const IntegerConvShape& s, const Machine& m) {
   return direct_seconds(s.conv, rows_read(s.conv, kFirstBlock), m) + traffic(s, m);
