@@ -51,13 +51,22 @@ const char* refuse_depthwise_u8(const IntegerConvShape& s) {
 
 const char* refuse_blocked_s16(const IntegerConvShape& s) {
   if (s.in != DType::int16) return "inputs are not of 16 bits";
-  if (s.conv.groups > 1) return "grouped";
+  if (s.conv.groups > 1 && (s.conv.group_in() % kIntegerBlock || s.conv.group_out() % kIntegerBlock))
+    return "channels of a group are no whole blocks";
   return is_too_large(s.conv) ? "too large for 32-bit offsets" : nullptr;
 }
 
 const char* refuse_first_s16(const IntegerConvShape& s) {
   if (const char* reason = refuse_blocked_s16(s)) return reason;
+  if (s.conv.groups > 1) return "grouped";
   return s.conv.in_channels > kFirstBlock ? "more than 4 input channels" : nullptr;
+}
+
+const char* refuse_depthwise_s16(const IntegerConvShape& s) {
+  if (s.in != DType::int16) return "inputs are not of 16 bits";
+  if (s.conv.groups != s.conv.in_channels || s.conv.groups == 1) return "groups differ from input channels";
+  if (s.conv.kernel_h * s.conv.kernel_w > kMostTapsS16) return "more than 256 taps";
+  return s.conv.out_channels != s.conv.in_channels ? "several outputs per channel" : nullptr;
 }
 
 const char* refuse_no_integers(const IntegerConvShape&) { return nullptr; }
@@ -116,6 +125,11 @@ double cost_first_s16(const IntegerConvShape& s, const Machine& m) { return s16_
 
 double cost_depthwise_u8(const IntegerConvShape& s, const Machine& m) {
   return 2.0 * static_cast<double>(s.conv.macs()) / (0.4 * m.flops) + traffic(s, m);
+}
+
+double cost_depthwise_s16(const IntegerConvShape& s, const Machine& m) {
+  const auto outputs = static_cast<double>(s.conv.batch * s.conv.out_channels * s.conv.out_pixels());
+  return 4.0 * static_cast<double>(s.conv.macs()) / (0.4 * m.flops) + 40 * outputs / m.flops + traffic(s, m);
 }
 
 double cost_integer_reference(const IntegerConvShape& s, const Machine&) {
