@@ -19,7 +19,7 @@ inline constexpr std::int64_t kPanelBytes = 24 * 1024;
 /// Pixels of a chunk, at most: what they read and the sums that wait stay in the second cache.
 inline constexpr std::int64_t kChunkPixels = 204;
 /// Chunks that several threads should find; only fewer pixels than kLeastPixels do not pay for a pass of the weights.
-inline constexpr std::int64_t kEnoughChunks = 8, kLeastPixels = 48;
+inline constexpr std::int64_t kEnoughChunks = 8, kLeastPixels = 30;
 
 /// An entry is one block of input channels at one tap: kLanes terms of the sum.
 struct Tiles {
