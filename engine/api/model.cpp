@@ -23,7 +23,10 @@ Machine machine_for(const std::string& isa) {
 }
 
 const Machine& measured_machine() {
-  static const Machine machine = measured(machine_for());
+  static const Machine machine = [] {
+    const Machine here = machine_for();
+    return measured(here, aligned_bytes(probe_bytes(here)).get());
+  }();
   return machine;
 }
 

@@ -66,16 +66,21 @@ double least_share(const plan::Step& step) {
   return winograd ? std::min(pruned, (36 * in + 116 + 156 * in / out) / (144 * in)) : pruned;
 }
 
-/// Of a step's operands and result, each once.
-std::int64_t bytes_moved(const plan::Plan& plan, const plan::Step& step) {
-  std::int64_t bytes = plan.values[static_cast<std::size_t>(step.output)].bytes;
+/// What a step moves, in bytes.
+struct Traffic {
+  std::int64_t images, weights;
+};
+
+Traffic traffic(const plan::Plan& plan, const plan::Step& step) {
+  Traffic moved{plan.values[static_cast<std::size_t>(step.output)].bytes, 0};
   for (std::size_t i = 0; i < step.inputs.size(); ++i) {
     if (step.inputs[i] < 0) continue;
     const plan::Value& value = plan.values[static_cast<std::size_t>(step.inputs[i])];
     const bool narrow = i == Conv::kWeight && step.weight_type == DType::bfloat16;
-    bytes += narrow ? storage_bytes(DType::bfloat16, element_count(value.dims)) : value.bytes;
+    (value.storage == plan::Storage::constant ? moved.weights : moved.images) +=
+        narrow ? storage_bytes(DType::bfloat16, element_count(value.dims)) : value.bytes;
   }
-  return bytes;
+  return moved;
 }
 
 /// What a step's factors are rounded to before they are multiplied.
@@ -84,16 +89,22 @@ std::string precision_of(const plan::Step& step) {
   return fmt::format("{} weights", name(step.weight_type));
 }
 
-/// The least time a step can take here: its multiply-adds at the peak, its bytes from the nearest memory that holds them.
-double limit_seconds(const plan::Step& step, std::int64_t bytes, const Machine& here, int threads) {
-  const double bandwidth = bytes <= here.l2_bytes * threads ? here.l2_bandwidth * threads
-                           : bytes <= here.l3_bytes         ? here.l3_bandwidth * threads
-                                                            : here.dram_bandwidth;
+/// The least time a step can take here: its multiply-adds at the peak, its bytes from the nearest memory that holds them; weights of a network that no cache
+/// holds come from DRAM.
+double limit_seconds(const plan::Step& step, const Traffic& moved, const Machine& here, int threads) {
+  const auto seconds = [&](std::int64_t bytes, std::int64_t of) {
+    const double bandwidth = of <= here.l2_bytes * threads ? here.l2_bandwidth
+                             : of <= here.l3_bytes         ? here.l3_bandwidth
+                                                           : here.dram_bandwidth;
+    return static_cast<double>(bytes) / (bandwidth * threads);
+  };
+  const std::int64_t all = moved.images + moved.weights;
+  const double moving = seconds(moved.images, all) + seconds(moved.weights, here.weights_stay() ? all : here.network_weights);
   const auto* integers = std::get_if<plan::IntegerConvStep>(&step.work);
   const double rate = integers && integers->shape.in == DType::uint8 ? api::measured_integer_rate()
                       : step.input_type == DType::bfloat16           ? here.bfloat16_flops()
                                                                      : here.flops;
-  return std::max(2.0 * static_cast<double>(step.macs) * least_share(step) / (rate * threads), static_cast<double>(bytes) / bandwidth);
+  return std::max(2.0 * static_cast<double>(step.macs) * least_share(step) / (rate * threads), moving);
 }
 
 /// The sizes of a value of the whole batch, from those of a slice's.
@@ -269,15 +280,17 @@ std::vector<LayerReport> Session::layers() const {
   std::vector<LayerReport> layers;
   if (!impl_->last) return layers;
   const plan::Plan& plan = impl_->last->plan();
-  const Machine& here = impl_->gpu ? impl_->machine : api::measured_machine();
+  Machine here = impl_->gpu ? impl_->machine : api::measured_machine();
+  here.network_weights = memory().weights_bytes;
   for (std::size_t i = 0; i < plan.steps.size(); ++i) {
     const plan::Step& step = plan.steps[i];
     const plan::Value& output = plan.values[static_cast<std::size_t>(step.output)];
-    const std::int64_t bytes = bytes_moved(plan, step);
+    const Traffic moved = traffic(plan, step);
     const double limit = step.nodes.empty() ? 0
-                         : impl_->gpu       ? cuda::roofline_seconds(static_cast<double>(step.macs), static_cast<double>(bytes),
-                                                                     impl_->gpu->target.gpu, impl_->gpu->target.precision)
-                                            : limit_seconds(step, bytes, here, impl_->runtime->pool.threads());
+                         : impl_->gpu
+                             ? cuda::roofline_seconds(static_cast<double>(step.macs), static_cast<double>(moved.images + moved.weights),
+                                                      impl_->gpu->target.gpu, impl_->gpu->target.precision)
+                             : limit_seconds(step, moved, here, impl_->runtime->pool.threads());
     const double batches = impl_->last->batches();
     if (step.with_previous) {  // one report for what runs together
       LayerReport& together = layers.back();

@@ -28,11 +28,30 @@ std::size_t scale_index(const Quantization& q, const Dims& dims, std::int64_t in
   return static_cast<std::size_t>(index / inner % dims[static_cast<std::size_t>(q.axis)]);
 }
 
+namespace {
+
+/// Calls f(scale, begin, end) for every run of elements that share a scale.
+template <class F>
+void each_scale(const Quantization& q, const Dims& dims, F f) {
+  const auto all = static_cast<std::size_t>(element_count(dims));
+  std::size_t run = all;
+  if (q.scale.size() > 1) {
+    run = 1;
+    for (std::size_t d = static_cast<std::size_t>(q.axis) + 1; d < dims.size(); ++d) run *= static_cast<std::size_t>(dims[d]);
+  }
+  std::size_t scale = 0;
+  for (std::size_t begin = 0; begin < all; begin += run, scale = (scale + 1) % q.scale.size()) f(scale, begin, begin + run);
+}
+
+}  // namespace
+
 std::vector<std::int64_t> integer_weights(const Value& value) {
   std::vector<std::int64_t> stored = to_i64(*value.constant);
   const Quantization& q = *value.quantization;
   const Dims& dims = value.constant->dims;  // compact weights keep the output channels, the axis of all pruned ones
-  for (std::size_t i = 0; i < stored.size(); ++i) stored[i] -= q.zero_point[scale_index(q, dims, static_cast<std::int64_t>(i))];
+  each_scale(q, dims, [&](std::size_t scale, std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) stored[i] -= q.zero_point[scale];
+  });
   return expanded(value, std::move(stored));
 }
 
@@ -54,7 +73,9 @@ Tensor real_weights(const Value& value) {
     const std::vector<std::int64_t> integers = integer_weights(value);
     reals.assign(integers.begin(), integers.end());
   }
-  for (std::size_t i = 0; i < reals.size(); ++i) reals[i] *= q.scale[scale_index(q, dims, static_cast<std::int64_t>(i))];
+  each_scale(q, dims, [&](std::size_t scale, std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) reals[i] *= q.scale[scale];
+  });
   return make_f32(dims, reals);
 }
 

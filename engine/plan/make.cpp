@@ -40,6 +40,16 @@ void check_sizes(const Graph& graph, const std::vector<Fact>& facts, const std::
   }
 }
 
+/// `machine`, told how many weights pass by in every run.
+Machine with_weights_of(const Graph& graph, Machine machine) {
+  machine.network_weights = 0;
+  for (int v = 0; v < graph.value_count(); ++v) {
+    if (const Tensor* constant = graph.constant({v}); constant && graph.reader_count({v}) > 0)
+      machine.network_weights += constant->size_bytes();
+  }
+  return machine;
+}
+
 }  // namespace
 
 void lower(Builder& builder, NodeId id) {
@@ -58,7 +68,8 @@ Plan make(const Graph& graph, const std::map<ValueId, Dims>& input_shapes, const
           const std::map<ValueId, Tensor>& input_values) {
   std::vector<Fact> facts = infer(graph, input_shapes, input_values);
   const std::vector<NodeId> order = graph.nodes();
-  Builder builder(graph, facts, machine, options);
+  const Machine here = with_weights_of(graph, machine);
+  Builder builder(graph, facts, here, options);
   const std::vector<bool> needed = needed_values(graph, builder, order);
   check_sizes(graph, facts, needed);
   for (ValueId input : graph.inputs()) builder.define_input(input);

@@ -17,6 +17,10 @@ struct Machine {
   std::int64_t l1_bytes = 32 << 10;
   std::int64_t l2_bytes = 1 << 20;
   std::int64_t l3_bytes = 16 << 20;
+  std::int64_t network_weights = 0;  ///< bytes of all weights of the network that is planned, each of which passes by in every run
+
+  /// Whether the last cache holds the network's weights from one run to the next. Where it does not, all of them come from DRAM in every run.
+  bool weights_stay() const { return network_weights <= l3_bytes; }
 
   /// The same for dot products of bfloat16, where there is an instruction: twice as much, as measured on Zen 4 and Zen 5.
   double bfloat16_flops() const { return isa >= Isa::avx512_bf16 ? 2 * flops : flops; }

@@ -30,6 +30,39 @@ T element(const TensorView& v, std::int64_t flat) {
   return static_cast<const T*>(v.data)[offset];
 }
 
+TEST_CASE("every copy moves blocks of lanes between images of any halo and stride") {
+  for_each_kernel(copy_kernels(), [](const CopyKernel& kernel) {
+    for_each_element([&](auto type, DType) {
+      using T = decltype(type);
+      for (std::int64_t lanes = 1; lanes <= 64; lanes *= 2) {
+        CAPTURE(lanes);
+        Rng rng(static_cast<std::uint64_t>(lanes));
+        const std::int64_t rows = rng.integer(2, 6), columns = rng.integer(3, 9), stride = rng.integer(1, 2);
+        const std::int64_t in_row = (columns * stride + 3) * lanes, out_row = (columns + 2) * lanes;
+        const std::vector<T> in = random_elements<T>(rows * stride * in_row, rng), before = random_elements<T>((rows + 1) * out_row, rng);
+        std::vector<T> out = before;
+        TensorView from{const_cast<T*>(in.data())}, to{out.data() + out_row + lanes};
+        from.rank = to.rank = 3;
+        const std::int64_t dims[] = {rows, columns, lanes}, in_strides[] = {stride * in_row, stride * lanes, 1},
+                           out_strides[] = {out_row, lanes, 1};
+        for (int d = 0; d < 3; ++d) {
+          from.dims[d] = to.dims[d] = dims[d];
+          from.strides[d] = in_strides[d], to.strides[d] = out_strides[d];
+        }
+        CopyArgs args{{rows * columns * lanes, sizeof(T)}, from, to};
+        CHECK(run_chunks(*kernel.code, args, Order::backward));
+        std::vector<T> expected = before;
+        for (std::int64_t i = 0; i < rows * columns * lanes; ++i) {
+          const std::int64_t y = i / (columns * lanes), x = i / lanes % columns, l = i % lanes;
+          expected[static_cast<std::size_t>((y + 1) * out_row + (x + 1) * lanes + l)] =
+              in[static_cast<std::size_t>(y * stride * in_row + x * stride * lanes + l)];
+        }
+        CHECK(std::memcmp(out.data(), expected.data(), out.size() * sizeof(T)) == 0);
+      }
+    });
+  });
+}
+
 TEST_CASE("every copy moves transposed, reversed and broadcast views exactly") {
   for_each_kernel(copy_kernels(), [](const CopyKernel& kernel) {
     for_each_element([&](auto type, DType dtype) {

@@ -25,11 +25,11 @@ std::vector<Isa> isas_here() {
 }
 
 std::vector<Tensor> run_on(const Graph& graph, const std::map<std::string, Tensor>& inputs, Isa isa, ThreadPool* pool,
-                           std::vector<std::string>& kernels) {
+                           std::vector<std::string>& kernels, const plan::Options& options = {}) {
   std::vector<Dims> shapes;
   for (const ValueId id : graph.inputs()) shapes.push_back(inputs.at(graph.value(id).name).dims);
   run::Network network(graph);
-  run::Context context(network.executable(shapes, Machine::typical(isa), {}), pool ? pool->threads() : 1);
+  run::Context context(network.executable(shapes, Machine::typical(isa), options), pool ? pool->threads() : 1);
   std::vector<Tensor> outputs;
   const plan::Plan& plan = context.executable().plan();
   for (const plan::Step& step : plan.steps) kernels.push_back(step.kernel);
@@ -164,6 +164,61 @@ TEST_CASE("integer convolutions give the oracle's bits on rows of every length")
   }
 }
 
+double free_of_charge(const IntegerConvShape&, const Machine&) { return 0; }
+
+/// Layers of every kind, images of `type`.
+Graph all_kinds(Rng& rng, DType type) {
+  Graph graph;
+  const bool bytes = type == DType::uint8;
+  const float narrower = bytes ? 1 : 128;  // steps of 16-bit images
+  const auto zero = [&](std::int32_t of_bytes) { return bytes ? of_bytes : 0; };
+  const ValueId x = graph.add_input("x", DType::float32, {Dim::symbol("N"), 3, 9, 13});
+  const ValueId q = to_integers(graph, "q", x, type, 0.0078f / narrower, zero(128));
+  const ValueId first = conv(graph, rng, "first", q, {3, 40, 3, 1, 1, DType::int8, type, 0.05f / narrower, zero(60)});
+  const ValueId wide = conv(graph, rng, "wide", first, {40, 400, 1, 1, 1, DType::int8, type, 0.1f / narrower, zero(0), kRelu});
+  const ValueId narrow =
+      conv(graph, rng, "narrow", wide, {400, 80, 1, 1, 1, DType::int4, type, 1.0f / narrower, zero(100)});  // two panels of weights
+  const ValueId taps = conv(graph, rng, "taps", narrow, {80, 80, 3, 1, 1, DType::int8, type, 2.0f / narrower, zero(30), {}, narrow});
+  const ValueId clipped = conv(graph, rng, "clipped", taps,
+                               {80, 48, 1, 1, 1, DType::int8, type, 2.0f / narrower, zero(90), {ActivationKind::clip, -5.0f, 40.0f}});
+  const ValueId added = conv(graph, rng, "added", clipped, {48, 48, 3, 1, 1, DType::int8, type, 2.0f / narrower, zero(0), kRelu, clipped});
+  const ValueId strided = conv(graph, rng, "strided", added, {48, 112, 1, 2, 1, DType::int2, type, 4.0f / narrower, zero(7)});
+  const ValueId groups = conv(graph, rng, "groups", strided, {112, 224, 3, 2, 7, DType::int8, type, 4.0f / narrower, zero(7)});
+  const ValueId swish = conv(graph, rng, "swish", groups,
+                             {224, 33, 3, 1, 1, DType::int8, type, 8.0f / narrower, zero(9), {ActivationKind::hard_swish, 0, 0}});
+  graph.add_output(conv(graph, rng, "depthwise", swish, {33, 33, 3, 1, 33, DType::int8, type, 8.0f / narrower, zero(9)}));
+  graph.add_output(conv(graph, rng, "real", swish, {33, 50, 1, 1, 1, DType::int8, DType::float32}));
+  verify(graph);
+  return graph;
+}
+
+TEST_CASE("every integer convolution kernel gives the oracle's bits wherever it takes a layer") {
+  for (const DType type : {DType::uint8, DType::int16}) {
+    Rng rng(17);
+    const Graph graph = all_kinds(rng, type);
+    const std::map<std::string, Tensor> inputs = random_inputs(rng, graph, 2);
+    const std::vector<Tensor> expected = run_integer_reference(graph, inputs);
+    ThreadPool pool(2);
+    for (const IntegerConvKernel& kernel : integer_conv_kernels()) {
+      if (kernel.isa > choose_isa().isa) continue;
+      const std::string kernel_name = kernel.name;
+      CAPTURE(kernel_name);
+      std::vector<IntegerConvKernel> kernels(integer_conv_kernels().begin(), integer_conv_kernels().end());
+      for (IntegerConvKernel& each : kernels) {
+        if (each.name == kernel_name) each.cost = free_of_charge;
+      }
+      for (ThreadPool* threads : {static_cast<ThreadPool*>(nullptr), &pool}) {
+        std::vector<std::string> chosen;
+        const std::vector<Tensor> actual = run_on(graph, inputs, kernel.isa, threads, chosen, {.integer_conv_kernels = kernels});
+        for (std::size_t i = 0; i < actual.size(); ++i) CHECK(same_bits(actual[i], expected[i]));
+        const bool any = kernel_name == "conv_integer_reference", pruned = kernel_name.find("kept") != std::string::npos;
+        const bool fits = (kernel_name.find("s16") != std::string::npos) == (type == DType::int16);
+        CHECK((any || (fits && !pruned)) == (std::find(chosen.begin(), chosen.end(), kernel_name) != chosen.end()));
+      }
+    }
+  }
+}
+
 TEST_CASE("integer networks give the oracle's bits") {
   for (const std::int64_t channels : {16, 32, 48, 20, 64}) {
     CAPTURE(channels);
@@ -238,8 +293,12 @@ TEST_CASE("grouped, depthwise and 16-bit layers give the oracle's bits") {
   const ValueId mean = graph.add("mean", Reduce{.kind = ReduceKind::mean, .axes = {2, 3}, .keep_dims = true}, {f});
   quantize(graph, mean, DType::int16, 0.001f, 0);
   graph.add_output(mean);
+  const ValueId g = conv(graph, rng, "wide depthwise", wide, {32, 32, 5, 2, 32, DType::int16, DType::int16, 0.001f, 0});
+  graph.add_output(conv(graph, rng, "wide groups", g, {32, 64, 3, 1, 2, DType::int16, DType::float32}));
   const std::vector<std::string> kernels = check_bits(graph, 6);
-  CHECK(std::any_of(kernels.begin(), kernels.end(), [](const std::string& k) { return k.find("depthwise") != std::string::npos; }));
+  for (const char* part : {"depthwise_u8", "depthwise_s16"})
+    CHECK(std::any_of(kernels.begin(), kernels.end(), [&](const std::string& k) { return k.find(part) != std::string::npos; }));
+  CHECK(std::count(kernels.begin(), kernels.end(), "conv_integer_reference") == 1);  // odd groups
 }
 
 TEST_CASE("matrix products of any size stay integers") {
@@ -362,6 +421,21 @@ TEST_CASE("the largest sums there can be do not overflow") {
           CHECK(std::none_of(kernels.begin(), kernels.end(), [](const std::string& k) { return k.find("conv_integer_reference") == 0; }));
         }
       }
+    }
+  }
+}
+
+TEST_CASE("the largest depthwise sums of 16 bits do not overflow") {
+  for (const std::int64_t weight : {32767, -32768}) {
+    for (const float real : {-1e6f, 1e6f}) {
+      Graph graph;
+      const ValueId x = graph.add_input("x", DType::float32, {1, 20, 16, 16});
+      const ValueId q = to_integers(graph, "q", x, DType::int16, 1.0f, 0);
+      const ValueId w =
+          extreme_weight(graph, "w", {20, 1, 16, 16}, DType::int16, static_cast<int>(weight), false);  // as many taps as the kernel takes
+      graph.add_output(graph.add("y", Conv{.groups = 20}, {q, w}));
+      const std::vector<std::string> kernels = check_bits(graph, {{"x", make_f32({1, 20, 16, 16}, std::vector<float>(20 * 256, real))}});
+      CHECK(std::any_of(kernels.begin(), kernels.end(), [](const std::string& k) { return k.find("conv_depthwise_s16") == 0; }));
     }
   }
 }

@@ -29,7 +29,9 @@ Tiles tiles(const ConvShape& s) {
   t.together = blocks_together(is_pointwise(s) ? s.out_pixels() : s.out_w(), t.blocks_per_group);
   t.parts = ceil_div(t.blocks_per_group, t.together);
   t.images_inside = s.weight_count() > s.in_channels * s.in_h * s.in_w;
-  t.planes = tile_planes(s.batch * s.groups * t.parts, s.out_h(), s.out_w() * s.k() * t.together * kLanes, kChunkMacs);
+  // Small layers are still shared by a few threads, down to a microsecond each.
+  const std::int64_t work = clamped(s.macs() / 4, kChunkMacs / 5, kChunkMacs);
+  t.planes = tile_planes(s.batch * s.groups * t.parts, s.out_h(), s.out_w() * s.k() * t.together * kLanes, work);
   return t;
 }
 

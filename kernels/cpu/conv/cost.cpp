@@ -21,7 +21,7 @@ double gemm_seconds(const ConvShape& s, const Machine& m) {
   // Thin matrices waste lanes and panels; the columns of several images are gathered into one product.
   const double efficiency = 0.75 * loop_share(static_cast<double>(s.group_out()), 6) * loop_share(static_cast<double>(s.k()), 12) *
                             loop_share(static_cast<double>(s.batch * s.out_pixels()), 24);
-  return flops(s) / (m.flops * efficiency) + stream_seconds(weight_bytes(s), m);
+  return flops(s) / (m.flops * efficiency) + weight_seconds(weight_bytes(s), m);
 }
 
 }  // namespace
@@ -65,7 +65,7 @@ double cost_blocked(const ConvShape& s, const Machine& m) {
   const double weights = static_cast<double>(s.k() * 2 * lanes(m.isa) * 4) > 24576 ? 0.74 : 0.8;
   const double efficiency =
       weights * filled(s.group_out(), m) * loop_share(static_cast<double>(s.out_w()), 1) * loop_share(static_cast<double>(s.k()), 12);
-  return flops(s) / (m.flops * efficiency) + stream_seconds(weight_bytes(s), m) + stream_seconds(in_bytes(s), m) +
+  return flops(s) / (m.flops * efficiency) + weight_seconds(weight_bytes(s), m) + stream_seconds(in_bytes(s), m) +
          stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
 
@@ -79,14 +79,15 @@ double igemm_products(const ConvShape& s, const Machine& m, double rate) {
   return flops(s) / (rate * efficiency);
 }
 
-/// How often weights pass.
+/// How often weights pass: once for every 192 pixels.
 double igemm_passes(const ConvShape& s) { return std::ceil(static_cast<double>(s.batch * s.out_pixels()) / 192); }
 
 /// `weights`: bytes as they are stored.
 double igemm_seconds(const ConvShape& s, const Machine& m, double weights, double rate) {
   // Sums wait in L2 between panels of the weights.
-  return igemm_products(s, m, rate) + stream_seconds(weights, m) + weights * (igemm_passes(s) - 1) / m.l2_bandwidth +
-         stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) + kCallSeconds;
+  const double products = igemm_products(s, m, rate), passes = weights * (igemm_passes(s) - 1) / m.l2_bandwidth;
+  const double multiply = m.weights_stay() ? products + weight_seconds(weights, m) : with_far_weights(products, 0.25, weights, m);
+  return multiply + passes + stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
 
 }  // namespace
@@ -94,12 +95,12 @@ double igemm_seconds(const ConvShape& s, const Machine& m, double weights, doubl
 double cost_igemm(const ConvShape& s, const Machine& m) { return igemm_seconds(s, m, weight_bytes(s), m.flops); }
 
 double cost_igemm_wbf16(const ConvShape& s, const Machine& m) {
-  // Multiplying hides weights on their way from where they lie while other layers run: only what it does not hide can be halved. Widening a panel hides
-  // behind nothing.
-  const double weights = weight_bytes(s), products = igemm_products(s, m, m.flops);
-  const double far = weights / (weights > 0.5 * static_cast<double>(m.l3_bytes) ? m.dram_bandwidth : m.l3_bandwidth);
-  const double saved = std::max(products, far) - std::max(products, far / 2), widening = weights * igemm_passes(s) / (0.2 * m.l1_bandwidth);
-  return std::max(cost_igemm(s, m) - saved, far / 2) + widening;
+  // Widening a panel hides behind nothing.
+  const double weights = weight_bytes(s), widening = weights * igemm_passes(s) / (0.2 * m.l1_bandwidth);
+  if (!m.weights_stay()) return igemm_seconds(s, m, weights / 2, m.flops) + widening;
+  // What multiplying hides of the way from a cache need not be halved.
+  const double products = igemm_products(s, m, m.flops), near = weight_seconds(weights, m);
+  return cost_igemm(s, m) - (std::max(products, near) - std::max(products, near / 2)) + widening;
 }
 
 double cost_igemm_bf16(const ConvShape& s, const Machine& m) {
@@ -123,13 +124,17 @@ double cost_winograd(const ConvShape& s, const Machine& m) {
   const auto in = static_cast<double>(round_up(s.in_channels, block)), out = static_cast<double>(round_up(s.out_channels, block));
   const auto tiles = static_cast<double>(s.batch * ceil_div(s.out_h(), Tile) * ceil_div(s.out_w(), Tile));
   const double products = 2 * tiles * points * in * out / (0.7 * m.flops);
-  // Transformed images go through L2 between the three stages. Transformed weights stream by once for every 28 tiles, from where they lie while other
-  // layers run; multiplying hides a quarter of the time they take from afar.
+  // Transformed images go through L2 between the three stages.
   const double transforms =
       2 * tiles * (in_additions * in + out_additions * out) / m.flops + 4 * tiles * points * 2 * (in + out) / m.l2_bandwidth;
-  const double weights = 4 * points * in * out * std::ceil(tiles / 28);
-  const double far = weights / (4 * points * in * out > 0.5 * static_cast<double>(m.l3_bytes) ? m.dram_bandwidth : m.l3_bandwidth);
-  return products + 0.75 * far + transforms + stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) + kCallSeconds;
+  // Transformed weights stream by once for every 28 tiles, first from where they lie while other layers run: multiplying hides a quarter of the time they
+  // take from L3.
+  const double weights = 4 * points * in * out, passes = std::ceil(tiles / 28);
+  const bool near = weights <= 0.5 * static_cast<double>(m.l3_bytes);
+  const double multiply = near && !m.weights_stay()
+                              ? with_far_weights(products, 0.5, weights, m) + 0.75 * (passes - 1) * weights / m.l3_bandwidth
+                              : products + 0.75 * passes * weights / (near ? m.l3_bandwidth : m.dram_bandwidth);
+  return multiply + transforms + stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
 
 template double cost_winograd<2>(const ConvShape&, const Machine&);
@@ -142,7 +147,7 @@ double cost_fft16(const ConvShape& s, const Machine& m) {
   const auto in = static_cast<double>(round_up(s.in_channels, block)), out = static_cast<double>(round_up(s.out_channels, block));
   const auto tiles = static_cast<double>(s.batch * ceil_div(s.out_h(), 17 - s.kernel_h) * ceil_div(s.out_w(), 17 - s.kernel_w));
   const double products = 4 * 144 * in * out / 0.7, transforms = 3300 * (in + out) / 0.5;
-  return 2 * tiles * products / m.flops + tiles * transforms / m.flops + stream_seconds(4 * 2 * 144 * in * out, m) +
+  return 2 * tiles * products / m.flops + tiles * transforms / m.flops + weight_seconds(4 * 2 * 144 * in * out, m) +
          stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
 
@@ -150,7 +155,7 @@ double cost_kept(const ConvShape& s, const Machine& m) {
   const double share = static_cast<double>(s.kept_rows) / static_cast<double>(s.k());
   const double efficiency =
       0.85 * filled(s.out_channels, m) * loop_share(static_cast<double>(s.out_w()), 1) * loop_share(static_cast<double>(s.kept_rows), 12);
-  return share * (flops(s) / (m.flops * efficiency) + stream_seconds(weight_bytes(s), m)) + stream_seconds(in_bytes(s), m) +
+  return share * (flops(s) / (m.flops * efficiency) + weight_seconds(weight_bytes(s), m)) + stream_seconds(in_bytes(s), m) +
          stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
 
@@ -160,7 +165,7 @@ double cost_im2col_kept(const ConvShape& s, const Machine& m) {
   const double efficiency = 0.75 * loop_share(static_cast<double>(s.out_channels), 6) * loop_share(static_cast<double>(s.kept_rows), 12) *
                             loop_share(static_cast<double>(s.batch * s.out_pixels()), 24);
   const double share = static_cast<double>(s.kept_rows) / static_cast<double>(s.k());
-  return share * (flops(s) / (m.flops * efficiency) + stream_seconds(weight_bytes(s), m)) + gather + stream_seconds(in_bytes(s), m) +
+  return share * (flops(s) / (m.flops * efficiency) + weight_seconds(weight_bytes(s), m)) + gather + stream_seconds(in_bytes(s), m) +
          stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
 
@@ -169,7 +174,7 @@ double cost_sparse(const ConvShape& s, const Machine& m) {
   // reading in order takes, as measured.
   const auto multiply_adds = static_cast<double>(s.nonzeros * s.batch * s.out_pixels());
   return 2 * multiply_adds / (0.35 * m.flops * filled(s.out_pixels(), m)) + (4 * in_bytes(s) + 8 * out_bytes(s)) / m.l3_bandwidth +
-         stream_seconds(8.0 * static_cast<double>(s.nonzeros), m) + kCallSeconds;
+         weight_seconds(8.0 * static_cast<double>(s.nonzeros), m) + kCallSeconds;
 }
 
 double cost_last_resort(const ConvShape& s, const Machine&) { return kNaiveSeconds * static_cast<double>(s.macs()) + kCallSeconds; }

@@ -26,7 +26,7 @@ inline constexpr std::int64_t kRoundedEntries = 16;
 /// Pixels of a chunk, at most: what they read and the sums that wait stay in the second cache.
 inline constexpr std::int64_t kChunkPixels = 204;
 /// Chunks that several threads should find; only fewer pixels than kLeastPixels do not pay for a pass of the weights.
-inline constexpr std::int64_t kEnoughChunks = 8, kLeastPixels = 48;
+inline constexpr std::int64_t kEnoughChunks = 8, kLeastPixels = 30;
 
 /// What is multiplied is a float or a pair; an entry, one block of input channels at one tap, holds so many.
 template <class Factor>

@@ -133,8 +133,10 @@ Tiling tiling(const ConvShape& s, bool alone) {
   return t;
 }
 
-template <int Width, int Blocks>
-void multiply(std::int64_t in_blocks, std::int64_t points, std::int64_t u_block, const float* v, const float* u, float* m) {
+/// `Far`: the weights of one output block from `ahead` on are brought to the second cache meanwhile.
+template <int Width, int Blocks, bool Far>
+void multiply(std::int64_t in_blocks, std::int64_t points, std::int64_t u_block, const float* v, const float* u, const float* ahead,
+              float* m) {
   Vector acc[Blocks][Width] = {};
   for (std::int64_t block = 0; block < in_blocks; ++block, v += points * kPoint) {
     for (int c = 0; c < kLanes; ++c, u += kLanes) {
@@ -145,6 +147,10 @@ void multiply(std::int64_t in_blocks, std::int64_t points, std::int64_t u_block,
         __builtin_prefetch(u + b * u_block + 16 * kLanes);
       }
       __builtin_prefetch(v + kPoint + c * kLanes);  // the next point's tile
+      if constexpr (Far) {
+        __builtin_prefetch(ahead, 0, 2);
+        ahead += kLanes;
+      }
 #pragma GCC unroll 16
       for (int p = 0; p < Width; ++p) {
         const float x = v[p * kLanes + c];
@@ -160,14 +166,17 @@ void multiply(std::int64_t in_blocks, std::int64_t points, std::int64_t u_block,
   }
 }
 
-using MultiplyFunction = void (*)(std::int64_t, std::int64_t, std::int64_t, const float*, const float*, float*);
+using MultiplyFunction = void (*)(std::int64_t, std::int64_t, std::int64_t, const float*, const float*, const float*, float*);
 
-template <int Blocks, int... Widths>
+template <int Blocks, bool Far, int... Widths>
 MultiplyFunction multiply_of(WidthList<Widths...>, int width) {
   MultiplyFunction found = nullptr;
-  ((found = width == Widths ? &multiply<Widths, Blocks> : found), ...);
+  ((found = width == Widths ? &multiply<Widths, Blocks, Far> : found), ...);
   return found;
 }
+
+/// Transformed weights of so many bytes do not stay in the second cache from one run to the next.
+constexpr std::int64_t kFarBytes = 1 << 20;
 
 /// M of `Blocks` output blocks: every point's product, tiles in the width that wastes least.
 template <int Blocks>
@@ -175,11 +184,13 @@ void products(const Tiling& t, std::int64_t points, std::int64_t tiles, const fl
   const std::int64_t u_point = t.in_blocks * kLanes * kLanes;
   using List = typename TileWidths<Blocks>::List;
   const int width = best_width(List{}, tiles);
-  const MultiplyFunction run = multiply_of<Blocks>(List{}, width);
-  for (std::int64_t p = 0; p < points; ++p) {
-    for (std::int64_t begin = 0; begin < tiles; begin += width) {
+  const bool far = t.out_blocks * points * u_point * 4 > kFarBytes;
+  const MultiplyFunction run = far ? multiply_of<Blocks, true>(List{}, width) : multiply_of<Blocks, false>(List{}, width);
+  for (std::int64_t p = 0; p < points; ++p, u += u_point) {
+    for (std::int64_t begin = 0, block = 0; begin < tiles; begin += width, block = (block + 1) % Blocks) {
       const std::int64_t first = smaller(begin, tiles - width) * kLanes;
-      run(t.in_blocks, points, points * u_point, v + p * kPoint + first, u + p * u_point, m + p * kPoint + first);
+      const float* next = u + (block * points + 1) * u_point;  // of the next point, for every pass another block's
+      run(t.in_blocks, points, points * u_point, v + p * kPoint + first, u, next, m + p * kPoint + first);
     }
   }
 }

@@ -1,5 +1,7 @@
 #include "kernels/cpu/copy/copy.h"
 
+#include <type_traits>
+
 #include "kernels/cpu/copy/element.h"
 #include "kernels/cpu/strided.h"
 #include "kernels/cpu/tiling.h"
@@ -55,11 +57,16 @@ void run_copy(const CopyArgs& args, std::int64_t chunk, void*) {
   const StridedLoop<2> loop = collapse<2>({&args.in, &args.out});
   const Range range = piece(args.shape.count, kChunkElements, chunk);
   // Lanes of a pixel are a short run each, and runs have their price.
-  const std::int64_t eight = 8 / args.shape.element_bytes, sixteen = 2 * eight;
-  static_assert(kChunkElements % 16 == 0);
-  if (is_block(loop, sixteen))
-    return copy_elements<Block<16>>(args, over_blocks(loop, sixteen), {range.begin / sixteen, range.end / sixteen});
-  if (is_block(loop, eight)) return copy_elements<Block<8>>(args, over_blocks(loop, eight), {range.begin / eight, range.end / eight});
+  const auto copied = [&]<int Bytes>(std::integral_constant<int, Bytes>) {
+    static_assert(kChunkElements % Bytes == 0);
+    const std::int64_t size = Bytes / args.shape.element_bytes;
+    if (!is_block(loop, size)) return false;
+    copy_elements<Block<Bytes>>(args, over_blocks(loop, size), {range.begin / size, range.end / size});
+    return true;
+  };
+  if (copied(std::integral_constant<int, 64>{}) || copied(std::integral_constant<int, 32>{}) || copied(std::integral_constant<int, 16>{}) ||
+      copied(std::integral_constant<int, 8>{}))
+    return;
   with_element(args.shape.element_bytes, [&](auto element) { copy_elements<decltype(element)>(args, loop, range); });
 }
 

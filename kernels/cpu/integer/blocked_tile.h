@@ -49,7 +49,8 @@ __attribute__((noinline)) void accumulate(const Quads& quads, const std::uint8_t
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) {
       w[v] = load_weights(weight + v * weight_vector);
-      if constexpr (Rows > 1 || Vectors * Width > 20) __builtin_prefetch(weight + v * weight_vector + kQuadsAhead * kQuadWeightBytes);
+      if constexpr (Rows > 1 || (Vectors < 4 && Vectors * Width > 20))
+        __builtin_prefetch(weight + v * weight_vector + kQuadsAhead * kQuadWeightBytes);
     }
     const std::uint8_t* below = quad + (Rows > 1 ? quads.row : 0);
 #pragma GCC unroll 16
@@ -166,6 +167,7 @@ int vectors_together(const ConvShape& s) {
   const std::int64_t vectors = ceil_div(s.group_out(), kIntegerBlock) * kVectors;
   if (kMostVectors == kVectors) return kVectors;
   if (vectors >= 4 && row_pixels(s) <= 3) return 4;
+  if (vectors >= 4 && row_pixels(s) >= 6 && s.k() * 4 * kLanes <= 24576) return 4;
   return vectors >= 2 ? 2 : 1;
 }
 

@@ -26,6 +26,11 @@ const char* refuse_blocked_u8(const IntegerConvShape& s) {
   return nullptr;
 }
 
+const char* refuse_igemm_u8(const IntegerConvShape& s) {
+  if (const char* reason = refuse_blocked_u8(s)) return reason;
+  return s.conv.group_out() < 2 * kIntegerBlock ? "fewer than 32 output channels" : nullptr;
+}
+
 const char* refuse_kept_u8(const IntegerConvShape& s) {
   if (const char* reason = refuse_types(s)) return reason;
   if (s.conv.groups > 1) return "grouped";
@@ -46,13 +51,22 @@ const char* refuse_depthwise_u8(const IntegerConvShape& s) {
 
 const char* refuse_blocked_s16(const IntegerConvShape& s) {
   if (s.in != DType::int16) return "inputs are not of 16 bits";
-  if (s.conv.groups > 1) return "grouped";
+  if (s.conv.groups > 1 && (s.conv.group_in() % kIntegerBlock || s.conv.group_out() % kIntegerBlock))
+    return "channels of a group are no whole blocks";
   return is_too_large(s.conv) ? "too large for 32-bit offsets" : nullptr;
 }
 
 const char* refuse_first_s16(const IntegerConvShape& s) {
   if (const char* reason = refuse_blocked_s16(s)) return reason;
+  if (s.conv.groups > 1) return "grouped";
   return s.conv.in_channels > kFirstBlock ? "more than 4 input channels" : nullptr;
+}
+
+const char* refuse_depthwise_s16(const IntegerConvShape& s) {
+  if (s.in != DType::int16) return "inputs are not of 16 bits";
+  if (s.conv.groups != s.conv.in_channels || s.conv.groups == 1) return "groups differ from input channels";
+  if (s.conv.kernel_h * s.conv.kernel_w > kMostTapsS16) return "more than 256 taps";
+  return s.conv.out_channels != s.conv.in_channels ? "several outputs per channel" : nullptr;
 }
 
 const char* refuse_no_integers(const IntegerConvShape&) { return nullptr; }
@@ -61,7 +75,7 @@ double traffic(const IntegerConvShape& s, const Machine& m) {
   const ConvShape& c = s.conv;
   const auto in = static_cast<double>(c.batch * c.in_channels * c.in_h * c.in_w);
   const auto out = static_cast<double>(c.batch * c.out_channels * c.out_pixels()) * (s.out == DType::float32 ? 4 : 1);
-  return stream_seconds(in, m) + stream_seconds(out, m) + stream_seconds(static_cast<double>(c.weight_count()), m) + kCallSeconds;
+  return stream_seconds(in, m) + stream_seconds(out, m) + weight_seconds(static_cast<double>(c.weight_count()), m) + kCallSeconds;
 }
 
 /// `inputs`: input channels times taps that are read.
@@ -78,6 +92,15 @@ double rows_read(const ConvShape& s, int in_block) {
 
 double cost_blocked_u8(const IntegerConvShape& s, const Machine& m) {
   return direct_seconds(s.conv, rows_read(s.conv, kIntegerBlock), m) + traffic(s, m);
+}
+double cost_igemm_u8(const IntegerConvShape& shape, const Machine& m) {
+  // Sums wait between panels of weights, and each pixel's outputs go to four blocks; several taps read the same pixels, which row tiles have in L1 anyway.
+  const ConvShape& s = shape.conv;
+  const auto outputs = static_cast<double>(round_up(s.group_out(), kIntegerBlock)), pixels = static_cast<double>(s.batch * s.out_pixels());
+  const double efficiency = (s.kernel_h * s.kernel_w == 1 ? 0.88 : 0.74) * loop_share(pixels, 2);
+  return pixels * static_cast<double>(s.groups) * outputs *
+             (2 * rows_read(s, kIntegerBlock) / (efficiency * integer_rate(m)) + 16 / m.flops) +
+         traffic(shape, m);
 }
 double cost_first_u8(const IntegerConvShape& s, const Machine& m) {
   return direct_seconds(s.conv, rows_read(s.conv, kFirstBlock), m) + traffic(s, m);
@@ -102,6 +125,11 @@ double cost_first_s16(const IntegerConvShape& s, const Machine& m) { return s16_
 
 double cost_depthwise_u8(const IntegerConvShape& s, const Machine& m) {
   return 2.0 * static_cast<double>(s.conv.macs()) / (0.4 * m.flops) + traffic(s, m);
+}
+
+double cost_depthwise_s16(const IntegerConvShape& s, const Machine& m) {
+  const auto outputs = static_cast<double>(s.conv.batch * s.conv.out_channels * s.conv.out_pixels());
+  return 4.0 * static_cast<double>(s.conv.macs()) / (0.4 * m.flops) + 40 * outputs / m.flops + traffic(s, m);
 }
 
 double cost_integer_reference(const IntegerConvShape& s, const Machine&) {

@@ -16,6 +16,9 @@ namespace konv {
 /// Channels of integer images that lie together, on every instruction set; a network's first layer reads blocks of 4.
 inline constexpr int kIntegerBlock = 16, kFirstBlock = 4;
 
+/// Products of 16-bit inputs with either byte of a weight that 32 bits hold the sum of.
+inline constexpr std::int64_t kMostTapsS16 = 256;
+
 struct IntegerConvShape {
   ConvShape conv;
   DType in = DType::uint8;   ///< uint8 or int16

@@ -3,8 +3,7 @@
 //   w = 256 high + low     high signed, low 0 to 255, both taken apart when the weights are packed
 //   pairs of products of x with either part are added up in 32 bits, kMostPairs at a time, which cannot overflow, then in 64 bits
 #include "kernels/cpu/integer/conv.h"
-#include "kernels/cpu/integer/element.h"
-#include "kernels/cpu/integer/finish.h"
+#include "kernels/cpu/integer/finish_s16.h"
 #include "kernels/cpu/padding.h"
 #include "kernels/cpu/tiling.h"
 
@@ -44,12 +43,6 @@ struct PairList {
   std::int64_t count;
 };
 
-/// A function of its own: where it can see both sides, the compiler takes the vectors apart.
-[[maybe_unused]] __attribute__((noinline)) void add_parts(const std::int32_t* high, const std::int32_t* low, std::int64_t count,
-                                                          std::int64_t* sums) {
-  for (std::int64_t i = 0; i < count; ++i) sums[i] += std::int64_t{high[i]} * 256 + low[i];
-}
-
 /// Adds to the sums of kLanes output channels x `Pixels` pixels that lie `step` numbers apart. Weights: [pair][high, low][kLanes][2].
 template <int Pixels>
 __attribute__((noinline)) void accumulate(const PairList& pairs, const std::int16_t* in, std::int64_t step, const std::int16_t* weight,
@@ -76,51 +69,6 @@ __attribute__((noinline)) void accumulate(const PairList& pairs, const std::int1
   }
 }
 
-/// The channels that a tile computes, and where they go.
-struct Lanes {
-  const std::int64_t* start;  ///< the sum's first term: -in_zero times the sum of the channel's weights
-  const float *multiplier, *offset;
-};
-
-template <class T>
-void write_lanes(const TensorView& out, std::int64_t at, const std::int32_t* integers) {
-  T* to = static_cast<T*>(out.data) + at;
-  for (int l = 0; l < kLanes; ++l) to[l] = static_cast<T>(integers[l]);
-}
-
-/// requantize.h for the kLanes sums of one pixel.
-void finish(const IntegerConvArgs& args, const std::int64_t* sums, const Lanes& lanes, std::int64_t out_at, std::int64_t residual_at) {
-  const Requantize& q = args.output;
-  const TensorView &out = args.out, &residual = args.residual;
-  float reals[kLanes];
-  for (int l = 0; l < kLanes; ++l) reals[l] = static_cast<float>(sums[l]) * lanes.multiplier[l];
-  for (int l = 0; l < kLanes; ++l) reals[l] = reals[l] + lanes.offset[l];
-  if (residual.data && residual.dtype == DType::int16) {
-    const auto* r = static_cast<const std::int16_t*>(residual.data) + residual_at;
-    for (int l = 0; l < kLanes; ++l) {
-      const float term = static_cast<float>(r[l] - q.residual_zero) * q.residual_multiplier;
-      reals[l] = reals[l] + term;
-    }
-  } else if (residual.data) {
-    for (int l = 0; l < kLanes; ++l) {
-      const float term = static_cast<float>(integer_at(residual, residual_at + l) - q.residual_zero) * q.residual_multiplier;
-      reals[l] = reals[l] + term;
-    }
-  }
-  if (q.activation.kind != ActivationKind::none) {
-    activate_reals(q, reals, kLanes);
-    for (int l = 0; out.dtype != DType::float32 && l < kLanes; ++l) reals[l] = reals[l] * q.rescale;
-  }
-  if (out.dtype == DType::float32) {
-    std::memcpy(static_cast<float*>(out.data) + out_at, reals, sizeof reals);
-    return;
-  }
-  const Ints rounded = nearest_even(clamp_vector(load(reals), broadcast(q.low), broadcast(q.high))) + q.zero;
-  std::int32_t integers[kLanes];
-  std::memcpy(integers, &rounded, sizeof integers);
-  out.dtype == DType::int16 ? write_lanes<std::int16_t>(out, out_at, integers) : write_lanes<std::uint8_t>(out, out_at, integers);
-}
-
 template <int Pixels>
 void tile(const IntegerConvArgs& args, const PairList& pairs, const std::int16_t* in, std::int64_t step, const std::int16_t* weight,
           const Lanes& lanes, std::int64_t out_at, std::int64_t residual_at) {
@@ -131,7 +79,7 @@ void tile(const IntegerConvArgs& args, const PairList& pairs, const std::int16_t
 }
 
 std::int64_t blocks(const ConvShape& s) { return ceil_div(s.out_channels, kIntegerBlock); }
-std::int64_t pairs_of(const ConvShape& s, int in_block) { return round_up(s.in_channels, in_block) / 2 * s.kernel_h * s.kernel_w; }
+std::int64_t pairs_of(const ConvShape& s, int in_block) { return round_up(s.group_in(), in_block) / 2 * s.kernel_h * s.kernel_w; }
 
 PlaneTiles tiles(const ConvShape& s) { return tile_planes(s.batch * blocks(s), s.out_h(), s.out_w() * s.k() * kIntegerBlock, kChunkMacs); }
 
@@ -142,19 +90,6 @@ std::size_t workspace(const IntegerConvShape& s) {
   return static_cast<std::size_t>(4 * pairs_of(s.conv, InBlock));
 }
 
-/// Behind the channels' entries: the sums' first terms in 64 bits, then the weights.
-struct Packed {
-  PackedChannels channels;
-  std::int64_t* start;
-  std::int16_t* weight;
-};
-
-Packed packed_of(const void* packed, const ConvShape& s) {
-  const PackedChannels channels = packed_channels(packed, s.out_channels);
-  auto* start = static_cast<std::int64_t*>(channels.weight);
-  return {channels, start, reinterpret_cast<std::int16_t*>(start + packed_outputs(s.out_channels))};
-}
-
 /// Output rows of image `n` for one block of output channels.
 void run_block(const IntegerConvArgs& args, const Packed& packed, const PairList& pairs, std::int64_t n, std::int64_t block, Range rows) {
   const ConvShape& s = args.shape.conv;
@@ -162,8 +97,10 @@ void run_block(const IntegerConvArgs& args, const Packed& packed, const PairList
   const std::int64_t width = s.out_w(), step = s.stride_w * in.strides[3];
   const int tile_width = width >= kMostPixels ? kMostPixels : width >= 4 ? 4 : 1;
   const auto run = tile_width == kMostPixels ? &tile<kMostPixels> : tile_width == 4 ? &tile<4> : &tile<1>;
-  const std::int16_t* from =
-      static_cast<const std::int16_t*>(in.data) + n * in.strides[0] - s.pad_top * in.strides[2] - s.pad_left * in.strides[3];
+  const std::int64_t group = s.groups == 1 ? 0 : block / (s.group_out() / kIntegerBlock);  // grouped ones have whole blocks
+  const std::int16_t* from = static_cast<const std::int16_t*>(in.data) + n * in.strides[0] +
+                             group * (s.group_in() / kIntegerBlock) * in.strides[1] - s.pad_top * in.strides[2] -
+                             s.pad_left * in.strides[3];
   for (int v = 0; v < kVectors; ++v) {
     const std::int64_t channel = block * kIntegerBlock + v * kLanes;
     const Lanes lanes{packed.start + channel, packed.channels.multiplier + channel, packed.channels.offset + channel};
@@ -184,7 +121,7 @@ void run(const IntegerConvArgs& args, std::int64_t chunk, void* workspace) {
   const ConvShape& s = args.shape.conv;
   const TensorView& in = args.in;
   auto* offset = static_cast<std::int32_t*>(workspace);
-  for (std::int64_t block = 0; block < ceil_div(s.in_channels, InBlock); ++block) {
+  for (std::int64_t block = 0; block < ceil_div(s.group_in(), InBlock); ++block) {
     for (std::int64_t ky = 0; ky < s.kernel_h; ++ky) {
       for (std::int64_t kx = 0; kx < s.kernel_w; ++kx) {
         const std::int64_t first = block * in.strides[1] + ky * s.dilation_h * in.strides[2] + kx * s.dilation_w * in.strides[3];
@@ -206,29 +143,23 @@ std::size_t packed_bytes(const IntegerConvShape& s) {
   return packed_channel_bytes(s.conv.out_channels) + static_cast<std::size_t>(outputs * 8 + outputs * pairs_of(s.conv, InBlock) * 4 * 2);
 }
 
-/// [vector of outputs][input block][tap][pair of inputs][high, low][kLanes][2]; channels that do not exist weigh nothing.
+/// [vector of outputs][input block of its group][tap][pair of inputs][high, low][kLanes][2]; channels that do not exist weigh nothing.
 template <int InBlock>
 void pack(const IntegerConvShape& shape, const IntegerWeights& weights, void* packed) {
   const ConvShape& s = shape.conv;
-  pack_channels(s, weights, packed);
-  const Packed to = packed_of(packed, s);
-  const std::int64_t taps = s.kernel_h * s.kernel_w, k = s.k();
-  for (std::int64_t o = 0; o < packed_outputs(s.out_channels); ++o) {
-    std::int64_t sum = 0;
-    for (std::int64_t i = 0; o < s.out_channels && i < k; ++i) sum += weights.weight[o * k + i];
-    to.start[o] = -sum * weights.in_zero;
-  }
+  const Packed to = pack_channels_s16(s, weights, packed);
+  const std::int64_t taps = s.kernel_h * s.kernel_w, group_in = s.group_in();
   std::int16_t* w = to.weight;
   for (std::int64_t o = 0; o < packed_outputs(s.out_channels); o += kLanes) {
-    for (std::int64_t block = 0; block < s.in_channels; block += InBlock) {
+    for (std::int64_t block = 0; block < group_in; block += InBlock) {
       for (std::int64_t t = 0; t < taps; ++t) {
         for (std::int64_t c = block; c < block + InBlock; c += 2, w += 4 * kLanes) {
           for (int l = 0; l < kLanes; ++l) {
             for (int i = 0; i < 2; ++i) {
-              const bool exists = o + l < s.out_channels && c + i < s.in_channels;
-              const int weight = exists ? weights.weight[((o + l) * s.in_channels + c + i) * taps + t] : 0;
-              w[2 * l + i] = static_cast<std::int16_t>(weight >> 8);
-              w[2 * kLanes + 2 * l + i] = static_cast<std::int16_t>(weight & 255);
+              const bool exists = o + l < s.out_channels && c + i < group_in;
+              const int weight = exists ? weights.weight[((o + l) * group_in + c + i) * taps + t] : 0;
+              w[2 * l + i] = high_part(weight);
+              w[2 * kLanes + 2 * l + i] = low_part(weight);
             }
           }
         }

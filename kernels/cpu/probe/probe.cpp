@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <vector>
 
 namespace konv {
 
@@ -45,17 +44,17 @@ double measured_integer_rate(Isa isa) {
   return operations / seconds;
 }
 
-Machine measured(Machine machine) {
+std::int64_t probe_bytes(const Machine& machine) { return 4 * std::min<std::int64_t>(machine.l3_bytes, 16 << 20); }
+
+Machine measured(Machine machine, const void* memory) {
   const ProbeCode& code = code_for(machine.isa);
   alignas(64) float out[16];
   double flops = 0;
   const double seconds = least_seconds([&] { flops = code.multiply_adds(10'000, out); });
   machine.flops = flops / seconds;
 
-  const std::int64_t most = 4 * std::min<std::int64_t>(machine.l3_bytes, 16 << 20);
-  constexpr std::int64_t line = 64;
-  const std::vector<float> buffer(static_cast<std::size_t>(most + line) / sizeof(float), 1.0f);
-  const float* const data = buffer.data() + (line - reinterpret_cast<std::uintptr_t>(buffer.data()) % line) % line / sizeof(float);
+  const std::int64_t most = probe_bytes(machine);
+  const auto* data = static_cast<const float*>(memory);
   const auto bandwidth = [&](std::int64_t bytes) {
     const std::int64_t count = std::min(bytes, most) / static_cast<std::int64_t>(sizeof(float));
     const std::int64_t again = std::max<std::int64_t>(1, (64 << 10) / count);  // long against the clock's resolution

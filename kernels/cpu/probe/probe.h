@@ -21,8 +21,12 @@ struct IntegerProbeCode {
 /// Operations per second of one core, 2 per product of an unsigned and a signed byte that is added to a sum of 32 bits, as measured now in some 10 ms.
 double measured_integer_rate(Isa isa);
 
-/// `machine` with flops and the four bandwidths as they are measured now, in some 0.1 s; its cache sizes say how much to read. What limits and shares
-/// of the peak are computed from; choices between kernels are not, so that they do not change from run to run.
-Machine measured(Machine machine);
+/// Bytes of memory that measured() reads.
+std::int64_t probe_bytes(const Machine& machine);
+
+/// `machine` with flops and the four bandwidths as they are measured now, in some 0.1 s; its cache sizes say how much to read of `memory`, probe_bytes() that
+/// have been written to and lie as weights would. What limits and shares of the peak are computed from; choices between kernels are not, so that they do not
+/// change from run to run.
+Machine measured(Machine machine, const void* memory);
 
 }  // namespace konv
