@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "engine/api/bench_layer.h"
+#include "engine/api/device_choice.h"
 #include "engine/api/model_impl.h"
 #include "engine/api/runtime_impl.h"
 #include "engine/graph/weights.h"
@@ -82,6 +83,7 @@ struct Race {
   std::shared_ptr<const Graph> graph;  ///< one convolution, as api::layer_graph() makes it
   Tensor input;
   std::set<std::string> kernels;
+  plan::Options options;
 };
 
 std::vector<ConvReport> run_race(const Race& race, ThreadPool& pool, double seconds) {
@@ -91,9 +93,10 @@ std::vector<ConvReport> run_race(const Race& race, ThreadPool& pool, double seco
   const Machine machine = api::machine_for();
 
   // The planner's own choice says who refuses and why.
-  const plan::Plan chosen = plan::make(graph, shapes, machine);
-  constexpr double any_error = 1;  // opt-in algorithms are shown too
-  const plan::Plan open = plan::make(graph, shapes, machine, {.max_error = any_error});
+  const plan::Plan chosen = plan::make(graph, shapes, machine, race.options);
+  plan::Options any = race.options;
+  any.max_error = 1;  // opt-in algorithms are shown too
+  const plan::Plan open = plan::make(graph, shapes, machine, any);
   const plan::Step& own = open.steps[api::conv_step(open)];
   const auto& work = std::get<plan::ConvStep>(own.work);
   std::vector<ConvReport> reports;
@@ -108,7 +111,9 @@ std::vector<ConvReport> run_race(const Race& race, ThreadPool& pool, double seco
     if (candidate != own.candidates.end() && !candidate->refused.empty()) {
       report.refused = candidate->refused;
     } else {
-      plan::Plan plan = plan::make(graph, shapes, machine, {.max_error = any_error, .asked_for = {{"conv", kernel.name}}});
+      plan::Options asked = any;
+      asked.asked_for = {{"conv", kernel.name}};
+      plan::Plan plan = plan::make(graph, shapes, machine, asked);
       const std::size_t step = api::conv_step(plan);
       report.predicted_seconds = plan.steps[step].cost;
       report.workspace_bytes = plan.steps[step].workspace * pool.threads();
@@ -197,7 +202,7 @@ std::vector<ConvReport> bench_convolution(const ConvLayer& layer, const Runtime&
   api::prune_weights(network, options.sparsity, options.seed);
   api::prune_rows(network, options.k_sparsity, 1, options.seed);
   const Race race{std::make_shared<const Graph>(std::move(network)), api::noise(Dims(layer.input.begin(), layer.input.end()), options.seed),
-                  kernels_named(options.algorithms, api::machine_for().isa)};
+                  kernels_named(options.algorithms, api::machine_for().isa), api::options_on_cpu({.precision = options.precision}, 1)};
   return run_race(race, runtime.impl_->pool, options.seconds);
 }
 
@@ -205,6 +210,7 @@ std::vector<ModelConvReport> bench_convolutions(const Model& model, std::span<co
                                                 const ConvBenchOptions& options) {
   const Graph& graph = model.impl_->graph();
   const std::set<std::string> kernels = kernels_named(options.algorithms, api::machine_for().isa);
+  const plan::Options plan_options = api::options_on_cpu({.precision = options.precision}, 1);
   std::vector<NodeId> nodes;
   std::vector<std::string> wanted;
   for (const NodeId id : graph.nodes()) {
@@ -226,7 +232,7 @@ std::vector<ModelConvReport> bench_convolutions(const Model& model, std::span<co
     if (!layer) continue;
     const plan::Plan plan = plan::make(*layer, {{layer->inputs()[0], input.dims}}, api::machine_for());
     ModelConvReport report{node.name, layer_of(std::get<plan::ConvStep>(plan.steps[api::conv_step(plan)].work).shape),
-                           run_race({layer, input, kernels}, runtime.impl_->pool, options.seconds)};
+                           run_race({layer, input, kernels, plan_options}, runtime.impl_->pool, options.seconds)};
     const auto took = [](const ConvReport& r) { return r.refused.empty(); };
     if (std::any_of(report.algorithms.begin(), report.algorithms.end(), took)) reports.push_back(std::move(report));
   }

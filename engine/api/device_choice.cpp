@@ -86,4 +86,13 @@ std::optional<GpuChoice> choose_gpu_for(const Graph& graph, const std::vector<Di
   return choice;
 }
 
+plan::Options options_on_cpu(const SessionOptions& options, int threads) {
+  if (options.precision != "float32" && options.precision != "bfloat16")
+    throw Error(fmt::format("--precision {}: no kernel of the CPU computes in it; expected float32 or bfloat16", options.precision));
+  return {.memory_limit = options.memory_limit,
+          .threads = threads,
+          .max_error = options.max_error,
+          .bfloat16 = options.precision == "bfloat16"};
+}
+
 }  // namespace konv::api

@@ -23,4 +23,7 @@ std::optional<GpuChoice> choose_gpu(const SessionOptions& options);
 /// The same, and for "auto" the CPU where the graph has nodes without a CUDA kernel.
 std::optional<GpuChoice> choose_gpu_for(const Graph& graph, const std::vector<Dims>& shapes, const SessionOptions& options);
 
+/// What the options ask of plans for the CPU. Throws konv::Error for a precision that it does not compute in.
+plan::Options options_on_cpu(const SessionOptions& options, int threads);
+
 }  // namespace konv::api

@@ -18,6 +18,7 @@ std::string devices(bool measure) {
   nlohmann::ordered_json cpu = {{"device", "cpu"},
                                 {"isa", name(machine.isa)},
                                 {"detected_isa", name(detected_isa())},
+                                {"bfloat16_dot_product", detected_isa() >= Isa::avx512_bf16},
                                 {"cores", std::thread::hardware_concurrency()}};
   if (measure) {
     const Machine& here = api::measured_machine();

@@ -23,7 +23,7 @@ std::string Model::plan(const SessionOptions& options, const std::vector<std::ve
   }
   const Machine machine = api::machine_for(options.isa);
   ThreadPool pool(threads);
-  plan::Options plan_options{.memory_limit = options.memory_limit, .threads = pool.threads(), .max_error = options.max_error};
+  plan::Options plan_options = api::options_on_cpu(options, pool.threads());
   // As Session does: the plan is that of a slice of the batch.
   const std::int64_t images = shapes.empty() || shapes[0].empty() ? 1 : shapes[0][0];
   const std::int64_t slice = run::best_slice(*impl_->network, shapes, machine, plan_options);

@@ -22,7 +22,7 @@ using Json = nlohmann::ordered_json;
 std::string build_name() { return std::string("konv ") + version(); }
 
 bool same(const PlanKey& a, const PlanKey& b) {
-  return a.model == b.model && a.inputs == b.inputs && a.threads == b.threads && a.isa == b.isa;
+  return a.model == b.model && a.inputs == b.inputs && a.threads == b.threads && a.isa == b.isa && a.precision == b.precision;
 }
 
 }  // namespace
@@ -53,7 +53,7 @@ PlanFile::PlanFile(std::string path) : path_(std::move(path)), cpu_(cpu_name()),
     cpu_ = json.at("cpu").get<std::string>();
     build_ = json.at("build").get<std::string>();
     for (const Json& plan : json.at("plans")) {
-      stored_.push_back({{plan.at("model"), plan.at("inputs"), plan.at("threads"), plan.at("isa")},
+      stored_.push_back({{plan.at("model"), plan.at("inputs"), plan.at("threads"), plan.at("isa"), plan.value("precision", "float32")},
                          {plan.at("kernels"), plan.at("default_seconds"), plan.at("seconds")}});
     }
   } catch (const nlohmann::json::exception&) {
@@ -87,6 +87,7 @@ void PlanFile::save() const {
                      {"inputs", key.inputs},
                      {"threads", key.threads},
                      {"isa", key.isa},
+                     {"precision", key.precision},
                      {"default_seconds", entry.default_seconds},
                      {"seconds", entry.seconds},
                      {"kernels", entry.kernels}});

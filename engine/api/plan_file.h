@@ -1,4 +1,4 @@
-// Tuned choices on disk: which kernel runs each convolution, for one model, input shapes, number of threads, CPU and build.
+// Tuned choices on disk: which kernel runs each convolution, for one model, input shapes, number of threads, precision, CPU and build.
 #pragma once
 
 #include <map>
@@ -15,7 +15,7 @@ struct PlanKey {
   std::string model;  ///< fingerprint()
   std::vector<Dims> inputs;
   int threads = 1;
-  std::string isa;
+  std::string isa, precision;
 };
 
 /// Of the network's structure: operators, attributes, shapes, names; not of the weights' values.

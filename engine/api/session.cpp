@@ -39,9 +39,7 @@ class Lease {
   ThreadPool* pool_;
 };
 
-void check_options(const SessionOptions& options, bool on_gpu) {
-  if (!on_gpu && options.precision != "float32")
-    throw Error(fmt::format("--precision {}: no kernel of the CPU computes in it; expected float32", options.precision));
+void check_options(const SessionOptions& options) {
   if (options.tune != "off" && options.tune != "quick" && options.tune != "full")
     throw Error(fmt::format("--tune {}: expected off, quick or full", options.tune));
   if (options.memory_limit < 0) throw Error(fmt::format("--memory-limit {}: expected a number of bytes, 0 for none", options.memory_limit));
@@ -75,12 +73,20 @@ struct Traffic {
 
 Traffic traffic(const plan::Plan& plan, const plan::Step& step) {
   Traffic moved{plan.values[static_cast<std::size_t>(step.output)].bytes, 0};
-  for (int input : step.inputs) {
-    if (input < 0) continue;
-    const plan::Value& value = plan.values[static_cast<std::size_t>(input)];
-    (value.storage == plan::Storage::constant ? moved.weights : moved.images) += value.bytes;
+  for (std::size_t i = 0; i < step.inputs.size(); ++i) {
+    if (step.inputs[i] < 0) continue;
+    const plan::Value& value = plan.values[static_cast<std::size_t>(step.inputs[i])];
+    const bool narrow = i == Conv::kWeight && step.weight_type == DType::bfloat16;
+    (value.storage == plan::Storage::constant ? moved.weights : moved.images) +=
+        narrow ? storage_bytes(DType::bfloat16, element_count(value.dims)) : value.bytes;
   }
   return moved;
+}
+
+/// What a step's factors are rounded to before they are multiplied.
+std::string precision_of(const plan::Step& step) {
+  if (step.input_type == step.weight_type) return name(step.weight_type);
+  return fmt::format("{} weights", name(step.weight_type));
 }
 
 /// The least time a step can take here: its multiply-adds at the peak, its bytes from the nearest memory that holds them; weights of a network that no cache
@@ -95,7 +101,9 @@ double limit_seconds(const plan::Step& step, const Traffic& moved, const Machine
   const std::int64_t all = moved.images + moved.weights;
   const double moving = seconds(moved.images, all) + seconds(moved.weights, here.weights_stay() ? all : here.network_weights);
   const auto* integers = std::get_if<plan::IntegerConvStep>(&step.work);
-  const double rate = integers && integers->shape.in == DType::uint8 ? api::measured_integer_rate() : here.flops;
+  const double rate = integers && integers->shape.in == DType::uint8 ? api::measured_integer_rate()
+                      : step.input_type == DType::bfloat16           ? here.bfloat16_flops()
+                                                                     : here.flops;
   return std::max(2.0 * static_cast<double>(step.macs) * least_share(step) / (rate * threads), moving);
 }
 
@@ -195,8 +203,8 @@ Prepared& Session::Impl::prepare() {
     std::copy(key.shape_values[i].begin(), key.shape_values[i].end(), tensor.bytes.get());
     shape_values.push_back(tensor);
   }
-  plan::Options plan_options{.memory_limit = options.memory_limit, .threads = runtime->pool.threads(), .max_error = options.max_error};
   const int threads = runtime->pool.threads();
+  plan::Options plan_options = api::options_on_cpu(options, threads);
   const std::int64_t images = key.shapes.empty() || key.shapes[0].empty() ? 1 : key.shapes[0][0];
   if (const std::int64_t slice = run::best_slice(*network, key.shapes, machine, plan_options); slice < images) {
     std::vector<Dims> shapes = key.shapes;
@@ -215,7 +223,8 @@ Session::Session(const Model& model, const SessionOptions& options) : Session(mo
 Session::Session(const Model& model, const Runtime& runtime, const SessionOptions& options) : impl_(std::make_unique<Impl>()) {
   impl_->network = model.impl_->network;
   impl_->gpu = api::choose_gpu_for(model.impl_->graph(), api::known_shapes(model.impl_->graph()), options);
-  check_options(options, impl_->gpu.has_value());
+  check_options(options);
+  if (!impl_->gpu) api::options_on_cpu(options, 1);
   if (impl_->gpu && !impl_->gpu->device)
     throw Error(fmt::format("--device {}: describes a GPU for plans and predictions; expected cuda or cuda:N to run on", options.device));
   impl_->runtime = runtime.impl_;
@@ -288,13 +297,15 @@ std::vector<LayerReport> Session::layers() const {
       together.op += " + " + step.op;
       together.kernel += " + " + step.kernel;
       together.output_shape = whole_batch(output.dims, batches);
+      if (precision_of(step) != "float32") together.precision = precision_of(step);
       together.macs += std::llround(static_cast<double>(step.macs) * batches);
       together.limit_seconds += limit * batches;
       continue;
     }
     layers.push_back({step.name, step.op, step.kernel, name(output.layout.dtype),
                       batches == 1 || output.dims.empty() ? output.dims : whole_batch(output.dims, batches),
-                      std::llround(static_cast<double>(step.macs) * batches), impl_->last->seconds[i], limit * batches});
+                      std::llround(static_cast<double>(step.macs) * batches), impl_->last->seconds[i], limit * batches,
+                      impl_->gpu ? cuda::name(impl_->gpu->target.precision) : precision_of(step)});
   }
   return layers;
 }

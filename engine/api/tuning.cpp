@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "engine/api/device_choice.h"
 #include "engine/api/plan_file.h"
 #include "engine/run/tune.h"
 
@@ -32,16 +33,16 @@ std::map<std::string, std::string> tuned_kernels(const run::Network& network, co
   if (!tunes && options.plan_file.empty()) return {};
   PlanFile file(options.plan_file);
   const int threads = pool ? pool->threads() : 1;
-  const PlanKey key{fingerprint(description), shapes, threads, name(machine.isa)};
+  const PlanKey key{fingerprint(description), shapes, threads, name(machine.isa), options.precision};
   if (file.exists() && !options.plan_file.empty() && file.foreign().empty()) {
     if (const std::optional<PlanEntry> entry = file.find(key)) return entry->kernels;
   }
   if (!tunes) {
     std::string fact = "is not there";
     if (file.exists()) {
-      fact = file.foreign().empty()
-                 ? fmt::format("holds no plan for this model with these input shapes, {} threads and {}", threads, key.isa)
-                 : file.foreign();
+      fact = file.foreign().empty() ? fmt::format("holds no plan for this model with these input shapes, {} threads, {} and {}", threads,
+                                                  key.isa, key.precision)
+                                    : file.foreign();
     }
     throw Error(fmt::format("{}: {}; expected --tune quick or full, which makes one", options.plan_file, fact));
   }
@@ -49,9 +50,8 @@ std::map<std::string, std::string> tuned_kernels(const run::Network& network, co
     throw Error("--tune: shapes depend on what an input holds; expected a model whose input shapes say it all");
   const Lease lease(pool);
   const run::TuneOptions tune = options.tune == "full" ? run::TuneOptions{.within = 4, .rounds = 20} : run::TuneOptions{};
-  const run::Tuned tuned =
-      run::tune(std::make_shared<const Graph>(network.graph()), run::by_value(network.graph(), shapes), machine,
-                {.memory_limit = options.memory_limit, .threads = threads, .max_error = options.max_error}, lease.get(), tune);
+  const run::Tuned tuned = run::tune(std::make_shared<const Graph>(network.graph()), run::by_value(network.graph(), shapes), machine,
+                                     options_on_cpu(options, threads), lease.get(), tune);
   if (!options.plan_file.empty()) {
     file.set(key, {tuned.kernels, tuned.default_seconds, tuned.seconds});
     file.save();

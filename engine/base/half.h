@@ -19,7 +19,4 @@ inline float float_from_half(std::uint16_t half) {
   return std::bit_cast<float>(sign | (wide << 23) | (mantissa << 13));
 }
 
-/// bfloat16: the upper half of a float32.
-inline float float_from_bfloat16(std::uint16_t upper) { return std::bit_cast<float>(static_cast<std::uint32_t>(upper) << 16); }
-
 }  // namespace konv

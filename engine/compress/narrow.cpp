@@ -6,16 +6,12 @@
 
 #include "engine/graph/tensor.h"
 #include "engine/graph/weights.h"
+#include "kernels/base/bfloat16.h"
 
 namespace konv::compress {
 namespace {
 
 constexpr float kLargestHalf = 65504;
-
-std::uint16_t to_bfloat16(float x) {
-  const auto bits = std::bit_cast<std::uint32_t>(x);
-  return static_cast<std::uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);  // weights are finite
-}
 
 std::uint16_t to_float16(float x) {
   const auto sign = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(x) >> 16 & 0x8000);
@@ -41,7 +37,7 @@ double narrow_weight(Graph& graph, NodeId id, DType type) {
   while (type == DType::float16 && largest / scale > kLargestHalf) scale *= 2;
   MutableTensor narrow(type, before.constant->dims);
   const std::span<std::uint16_t> to = narrow.as<std::uint16_t>();
-  for (std::size_t i = 0; i < to.size(); ++i) to[i] = type == DType::float16 ? to_float16(reals[i] / scale) : to_bfloat16(reals[i]);
+  for (std::size_t i = 0; i < to.size(); ++i) to[i] = type == DType::float16 ? to_float16(reals[i] / scale) : bfloat16_from_float(reals[i]);
   const ValueId made = graph.add_constant(before.name + "." + name(type), narrow);
   graph.value(made).quantization = Quantization{{scale}, {0}, 0};
   graph.value(made).kept_rows = before.kept_rows;

@@ -9,6 +9,7 @@
 #include "engine/base/aligned.h"
 #include "engine/base/checked.h"
 #include "engine/base/half.h"
+#include "kernels/base/bfloat16.h"
 
 namespace konv {
 namespace {

@@ -55,6 +55,11 @@ std::vector<std::int64_t> integer_weights(const Value& value) {
   return expanded(value, std::move(stored));
 }
 
+bool is_bfloat16(const Value& value) {
+  if (!value.constant || value.constant->dtype != DType::bfloat16) return false;
+  return !value.quantization || value.quantization->scale == std::vector<float>{1};
+}
+
 Tensor real_weights(const Value& value) {
   const Tensor& tensor = *value.constant;
   if (tensor.dtype == DType::float32 && !value.kept_rows) return tensor;

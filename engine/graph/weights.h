@@ -9,6 +9,9 @@ namespace konv {
 /// scale (zero points 0) stand for float32, too.
 Tensor real_weights(const Value& value);
 
+/// Is it a constant whose real weights are bfloat16 as it is stored, so that rounding to that loses nothing?
+bool is_bfloat16(const Value& value);
+
 /// What the integers of a quantized constant stand for before the scale (stored - zero point), pruned rows as zeros, in its dense shape.
 std::vector<std::int64_t> integer_weights(const Value& value);
 

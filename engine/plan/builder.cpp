@@ -4,11 +4,24 @@
 
 #include <konv/error.hpp>
 
+#include "engine/graph/weights.h"
 #include "engine/plan/pipelines.h"
 
 namespace konv::plan {
 
 bool stands_for_reals(const konv::Value& value) { return value.constant && (value.quantization || value.kept_rows); }
+
+const char* refuse_unasked(const Builder& b, const Node& node, const char* kernel) {
+  const auto asked_for = b.options.asked_for.find(node.name);
+  return asked_for == b.options.asked_for.end() || asked_for->second == kernel ? nullptr : "another was asked for";
+}
+
+const char* refuse_rounding(const Builder& b, ValueId weight, DType weight_type, DType input_type) {
+  if (b.options.bfloat16) return nullptr;
+  if (input_type == DType::bfloat16) return "rounds inputs to bfloat16 (--precision)";
+  if (weight_type == DType::bfloat16 && !is_bfloat16(b.graph.value(weight))) return "rounds weights to bfloat16 (--precision)";
+  return nullptr;
+}
 
 std::string describe_node(const Node& node) { return fmt::format("node '{}' ({})", node.name, display_name(node.op)); }
 

@@ -95,6 +95,12 @@ inline constexpr bool is_one_of = (std::is_same_v<W, Steps> || ...);
 /// A constant that plans treat as a dense float32 tensor, whatever the model stores: quantized or pruned.
 bool stands_for_reals(const konv::Value& value);
 
+/// Why a kernel may not run a node that the options ask another one for; null where they do not.
+const char* refuse_unasked(const Builder& b, const Node& node, const char* kernel);
+
+/// Why a kernel that rounds its factors to these types may not run with `weight`; null where it may, or where it loses nothing.
+const char* refuse_rounding(const Builder& b, ValueId weight, DType weight_type, DType input_type);
+
 std::string describe_node(const Node& node);  ///< "node 'conv1' (Conv)"
 
 template <class W, class K>
@@ -112,6 +118,8 @@ Step& Builder::add(NodeId id, W work, const Choice<K>& choice, std::vector<int> 
     if (choice.kernel->code->packed_bytes) step.packed = static_cast<std::int64_t>(choice.kernel->code->packed_bytes(work.shape));
   }
   if constexpr (std::is_same_v<W, ConvStep>) {
+    step.weight_type = choice.kernel->code->weight_type;
+    step.input_type = choice.kernel->code->input_type;
     const auto& alone = choice.kernel->code->alone;
     if (alone.workspace) step.workspace = std::max(step.workspace, static_cast<std::int64_t>(alone.workspace(work.shape)));
   }

@@ -109,6 +109,8 @@ void to_json(nlohmann::json& j, const Step& s) {
   j = {{"name", s.name},     {"op", s.op},         {"kernel", s.kernel},        {"family", family(s.work)}, {"nodes", s.nodes},
        {"inputs", s.inputs}, {"output", s.output}, {"chunks", s.chunks},        {"workspace", s.workspace}, {"packed", s.packed},
        {"macs", s.macs},     {"cost", s.cost},     {"candidates", s.candidates}};
+  if (s.weight_type != DType::float32) j["weight_type"] = name(s.weight_type);
+  if (s.input_type != DType::float32) j["input_type"] = name(s.input_type);
   if (s.with_previous) j["with_previous"] = true;
   if (s.rows_at_once > 0) j["rows_at_once"] = s.rows_at_once;
   std::visit([&](const auto& work) { j["work"] = work; }, s.work);
@@ -127,6 +129,8 @@ void from_json(const nlohmann::json& j, Step& s) {
   j.at("macs").get_to(s.macs);
   j.at("cost").get_to(s.cost);
   j.at("candidates").get_to(s.candidates);
+  s.weight_type = dtype_from_name(j.value("weight_type", "float32")).value_or(DType::float32);
+  s.input_type = dtype_from_name(j.value("input_type", "float32")).value_or(DType::float32);
   s.with_previous = j.value("with_previous", false);
   s.rows_at_once = j.value("rows_at_once", std::int64_t{0});
   s.work = read_work(j.at("work"), family_index(j.at("family")));

@@ -3,6 +3,7 @@
 
 #include <konv/error.hpp>
 
+#include "engine/graph/weights.h"
 #include "engine/plan/lower.h"
 
 namespace konv::plan {
@@ -11,6 +12,25 @@ void expect_float32(const Builder& b, const Node& node, ValueId value) {
   if (b.dtype(value) == DType::float32) return;
   throw Error(fmt::format("{}: '{}' is {}; expected float32", describe_node(node), b.graph.value(value).name, name(b.dtype(value))));
 }
+
+namespace {
+
+void add_product(Builder& b, NodeId id, const Node& node, const GemmStep& work, std::vector<int> inputs) {
+  const ValueId right = node.input(Gemm::kB);
+  const auto reject = [&](const GemmKernel& kernel) {
+    const char* reason = refuse_unasked(b, node, kernel.name);
+    return reason ? reason : refuse_rounding(b, right, kernel.code->b_type, DType::float32);
+  };
+  const Choice<GemmKernel> choice = choose(gemm_kernels(), work.shape, b.machine, reject, [](const GemmKernel&) { return 0.0; });
+  if (!choice.kernel)
+    throw Error(fmt::format("{}: no kernel runs it ({}); expected a shape that one takes", describe_node(node), reasons(choice.others)));
+  Step& step = b.add(id, work, choice, std::move(inputs), b.define(node.output()), work.shape.macs());
+  step.weight_type = choice.kernel->code->b_type;
+  const bool as_stored = work.transpose_b && is_bfloat16(b.graph.value(right)) && !b.graph.value(right).kept_rows;
+  if (step.weight_type == DType::bfloat16 && !as_stored) step.packed = 2 * work.shape.n * work.shape.k;
+}
+
+}  // namespace
 
 void lower(Builder& b, NodeId id, const Node& node, const Gemm& op) {
   expect_float32(b, node, node.input(Gemm::kA));
@@ -27,10 +47,11 @@ void lower(Builder& b, NodeId id, const Node& node, const Gemm& op) {
                 .n = out[1],
                 .k = op.transpose_a ? a[0] : a[1],
                 .has_c = static_cast<bool>(node.input(Gemm::kC)),
-                .k_innermost = !op.transpose_a && op.transpose_b};
+                .k_innermost = !op.transpose_a && op.transpose_b,
+                .constant_b = b.graph.constant(node.input(Gemm::kB)) != nullptr && !op.transpose_a};
   std::vector<int> inputs = {b.read(node.input(Gemm::kA), {.dense = true}), b.read(node.input(Gemm::kB), {.dense = true}),
                              b.read(node.input(Gemm::kC), {.dense = true})};
-  b.add(id, work, gemm_kernels(), std::move(inputs), b.define(node.output()), work.shape.macs());
+  add_product(b, id, node, work, std::move(inputs));
 }
 
 void lower(Builder& b, NodeId id, const Node& node, const MatMul&) {
@@ -41,10 +62,11 @@ void lower(Builder& b, NodeId id, const Node& node, const MatMul&) {
   GemmStep work;
   work.beta = 0;
   work.shape = {.batch = 1, .m = a.size() > 1 ? a[a.size() - 2] : 1, .n = bb.size() > 1 ? bb.back() : 1, .k = a.back()};
+  work.shape.constant_b = b.graph.constant(node.input(MatMul::kB)) != nullptr && bb.size() == 2;
   const std::int64_t per_product = work.shape.m * work.shape.n;
   work.shape.batch = per_product ? element_count(b.dims(node.output())) / per_product : 0;
   std::vector<int> inputs = {b.read(node.input(MatMul::kA), {.dense = true}), b.read(node.input(MatMul::kB), {.dense = true}), -1};
-  b.add(id, work, gemm_kernels(), std::move(inputs), b.define(node.output()), work.shape.macs());
+  add_product(b, id, node, work, std::move(inputs));
 }
 
 void lower(Builder& b, NodeId id, const Node& node, const MatMulInteger&) {

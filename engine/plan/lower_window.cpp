@@ -133,9 +133,12 @@ ConvShape conv_shape(const Builder& b, const Node& node, const Conv& op) {
 /// Kernels whose errors are a larger multiple of a plain sum's are taken only when an error is allowed explicitly.
 constexpr double kUsualError = 5;
 
-/// The largest error relative to the largest output, for weights and inputs like noise: rounding errors of a sum grow with the root of its length.
-double expected_error(const ConvCode& code, const ConvShape& shape) {
-  return code.error * 0x1p-24 * std::sqrt(static_cast<double>(shape.k()) / 64);
+/// The largest error relative to the largest output, for weights and inputs like noise: rounding errors of a sum grow with the root of its length, those of
+/// its factors do not.
+double expected_error(const ConvCode& code, const ConvShape& shape, bool exact_weights) {
+  const double weight = code.weight_type == DType::bfloat16 && !exact_weights ? 0x1p-8 : 0;
+  const double input = code.input_type == DType::bfloat16 ? 0x1p-8 : 0;
+  return weight + input + code.error * 0x1p-24 * std::sqrt(static_cast<double>(shape.k()) / 64);
 }
 
 void lower(Builder& b, NodeId id, const Node& node, const Conv& op) {
@@ -153,16 +156,17 @@ void lower(Builder& b, NodeId id, const Node& node, const Conv& op) {
   count_weights(b, node.input(Conv::kWeight), work.shape);
 
   const bool flat = b.dims(node.output()).size() == 3;
-  const bool constant_weight = b.graph.constant(node.input(Conv::kWeight)) != nullptr;
-  const auto asked_for = b.options.asked_for.find(node.name);
+  const ValueId weight_id = node.input(Conv::kWeight);
+  const bool constant_weight = b.graph.constant(weight_id) != nullptr, exact_weights = is_bfloat16(b.graph.value(weight_id));
   const auto reject = [&](const ConvKernel& kernel) -> const char* {
-    if (asked_for != b.options.asked_for.end() && asked_for->second != kernel.name) return "another was asked for";
+    if (const char* reason = refuse_unasked(b, node, kernel.name)) return reason;
     if (flat && (kernel.code->in_block > 1 || kernel.code->out_block > 1 || kernel.code->halo)) return "the image has one dimension";
     if (!constant_weight && kernel.code->packed_bytes) return "the weight is no constant";
     if (const double allowed = b.options.max_error;
-        allowed > 0 ? expected_error(*kernel.code, work.shape) > allowed : kernel.code->error > kUsualError)
+        allowed > 0 ? expected_error(*kernel.code, work.shape, exact_weights) > allowed : kernel.code->error > kUsualError)
       return allowed > 0 ? "its error may exceed --max-error" : "opt-in: its errors are many times the usual (--max-error)";
-    if (b.options.spare_memory && asked_for == b.options.asked_for.end() && kernel.code->packed_bytes &&
+    if (const char* reason = refuse_rounding(b, weight_id, kernel.code->weight_type, kernel.code->input_type)) return reason;
+    if (b.options.spare_memory && !b.options.asked_for.count(node.name) && kernel.code->packed_bytes &&
         static_cast<std::int64_t>(kernel.code->packed_bytes(work.shape)) > 2 * std::int64_t{sizeof(float)} * work.shape.weight_count())
       return "its weight is more than twice as large: --memory-limit";
     return nullptr;

@@ -216,9 +216,10 @@ struct Step {
   std::int64_t packed = 0;     ///< bytes of the weight as the kernel wants it; 0: it reads the constant
   std::int64_t macs = 0;
   double cost = 0;
-  std::vector<Candidate> candidates;  ///< all but the chosen one, in the list's order
-  bool with_previous = false;         ///< runs together with the step before it: pipelines.h
-  std::int64_t rows_at_once = 0;      ///< of a pipeline's first step: rows of the last output that are computed at a time
+  DType weight_type = DType::float32, input_type = DType::float32;  ///< what real numbers are rounded to before they are multiplied
+  std::vector<Candidate> candidates;                                ///< all but the chosen one, in the list's order
+  bool with_previous = false;                                       ///< runs together with the step before it: pipelines.h
+  std::int64_t rows_at_once = 0;  ///< of a pipeline's first step: rows of the last output that are computed at a time
 };
 
 struct Plan {
@@ -246,8 +247,9 @@ struct Options {
   bool spare_memory = false;  ///< leave those kernels out from the start
   bool pipelines = true;      ///< convolutions may run together, some rows at a time (pipelines.h)
   double max_error = 0;       ///< relative error allowed to a convolution's algorithm; 0: all but those that are opt-in, F(6x6,3x3)
+  bool bfloat16 = false;      ///< matrix products and convolutions may round weights and inputs to it; sums stay float32
   std::map<std::string, std::string>
-      asked_for;  ///< node name to kernel name: no choice there, an error where that kernel refuses (convolutions)
+      asked_for;  ///< node name to kernel name: no choice there, an error where that kernel refuses (convolutions, matrix products)
 };
 
 /// What running the plan holds: the model's weights, packed ones, arenas, and a workspace for each thread.

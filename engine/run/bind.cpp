@@ -266,6 +266,7 @@ class Binder {
     spread(a, y);
     spread(b, y);
     if (c.data) c = broadcast_to(c, y);
+    if (const std::byte* packed = executable_.packed(index_)) b = packed_columns(b, packed);
     call(gemm_kernels(),
          GemmArgs{.shape = w.shape, .a = a, .b = b, .c = c, .out = y, .alpha = w.alpha, .beta = w.beta, .activation = w.activation});
   }

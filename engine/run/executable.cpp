@@ -1,6 +1,7 @@
 #include "engine/run/executable.h"
 
 #include <cstring>
+#include <utility>
 
 #include "engine/base/aligned.h"
 #include "engine/graph/weights.h"
@@ -81,6 +82,22 @@ Bytes PackedWeights::get(const Value& weight, const Tensor* bias, const IntegerC
   return entry;
 }
 
+Bytes PackedWeights::get_columns(const Value& weight, bool transposed) {
+  if (transposed && is_bfloat16(weight) && !weight.kept_rows) return weight.constant->bytes;
+  const std::lock_guard lock(mutex_);
+  Bytes& entry = packed_[Key{weight.constant->bytes.get(), transposed ? "rows" : "columns", {}}];
+  if (!entry) {
+    const Tensor reals = real_weights(weight);
+    const std::shared_ptr<std::byte> bytes = room(static_cast<std::size_t>(reals.count()) * sizeof(std::uint16_t));
+    const std::int64_t rows = reals.dims[0], columns = reals.dims[1];
+    TensorView b{const_cast<float*>(reals.f32().data()), DType::float32, 2, {rows, columns}, {columns, 1}};
+    if (transposed) std::swap(b.dims[0], b.dims[1]), std::swap(b.strides[0], b.strides[1]);
+    pack_columns(b, reinterpret_cast<std::uint16_t*>(bytes.get()));
+    entry = bytes;
+  }
+  return entry;
+}
+
 Tensor PackedWeights::real(const Value& value) {
   const std::lock_guard lock(mutex_);
   Tensor& entry = reals_[value.constant->bytes.get()];
@@ -115,7 +132,10 @@ Executable::Executable(std::shared_ptr<const Graph> graph, plan::Plan plan, Pack
         continue;
       }
     }
+    if (const auto* product = std::get_if<plan::GemmStep>(&step.work); product && step.weight_type == DType::bfloat16)
+      packed_[s] = packed.get_columns(weight_of(step), product->transpose_b);
     for (const int input : step.inputs) {
+      if (packed_[s] && input == step.inputs[Gemm::kB]) continue;
       if (input < 0 || plan_.values[static_cast<std::size_t>(input)].storage != plan::Storage::constant) continue;
       const Value& value = graph_->value(plan_.values[static_cast<std::size_t>(input)].origin);
       if (plan::stands_for_reals(value)) reals_[static_cast<std::size_t>(input)] = packed.real(value).bytes;

@@ -23,6 +23,8 @@ class PackedWeights {
   Bytes get(const Value& weight, const ConvKernel& kernel, const ConvShape& shape);
   /// The same for integers, with the scales of step `step`; `bias` may be null.
   Bytes get(const Value& weight, const Tensor* bias, const IntegerConvKernel& kernel, const plan::IntegerConvStep& step, NodeId node);
+  /// The right-hand side of a matrix product as pack_columns() leaves it: the constant's own bytes where they are that.
+  Bytes get_columns(const Value& weight, bool transposed);
   /// A constant that stands for real numbers as dense float32, for kernels that read weights as they are.
   Tensor real(const Value& value);
 

@@ -29,6 +29,7 @@ std::shared_ptr<const Executable> Network::executable(const std::vector<Dims>& i
           {},
           {static_cast<std::int64_t>(machine.isa), options.memory_limit, options.threads, options.arenas, options.spare_memory},
           options.pipelines,
+          options.bfloat16,
           options.max_error,
           options.asked_for};
   std::map<ValueId, Tensor> values;

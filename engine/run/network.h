@@ -40,7 +40,7 @@ class Network {
     std::vector<Dims> shapes;
     std::vector<std::vector<std::byte>> shape_values;
     std::vector<std::int64_t> options;
-    bool pipelines = true;
+    bool pipelines = true, bfloat16 = false;
     double max_error = 0;
     std::map<std::string, std::string> asked_for;
     friend std::partial_ordering operator<=>(const Key&, const Key&) = default;

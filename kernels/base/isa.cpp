@@ -10,7 +10,7 @@
 namespace konv {
 namespace {
 
-constexpr const char* kNames[] = {"portable", "avx2", "avx512", "avx512_vnni"};
+constexpr const char* kNames[] = {"portable", "avx2", "avx512", "avx512_vnni", "avx512_bf16"};
 
 }  // namespace
 
@@ -35,7 +35,9 @@ Isa detected_isa() {
     const bool avx2 = cpuinfo_has_x86_avx2() && cpuinfo_has_x86_fma3() && cpuinfo_has_x86_f16c();
     const bool avx512 =
         avx2 && cpuinfo_has_x86_avx512f() && cpuinfo_has_x86_avx512dq() && cpuinfo_has_x86_avx512bw() && cpuinfo_has_x86_avx512vl();
-    if (avx512) return cpuinfo_has_x86_avx512vnni() ? Isa::avx512_vnni : Isa::avx512;
+    const bool vnni = avx512 && cpuinfo_has_x86_avx512vnni();
+    if (vnni && cpuinfo_has_x86_avx512bf16()) return Isa::avx512_bf16;
+    if (avx512) return vnni ? Isa::avx512_vnni : Isa::avx512;
     return avx2 ? Isa::avx2 : Isa::portable;
   }();
   return isa;
@@ -48,7 +50,7 @@ IsaChoice choose_isa() {
   const char* wanted = std::getenv("KONV_FORCE_ISA");
   if (!wanted || !*wanted) return {detected_isa(), nullptr};
   const std::optional<Isa> isa = isa_from_name(wanted);
-  if (!isa) return {detected_isa(), "KONV_FORCE_ISA names no instruction set; expected portable, avx2, avx512 or avx512_vnni"};
+  if (!isa) return {detected_isa(), "KONV_FORCE_ISA names no instruction set; expected portable, avx2, avx512, avx512_vnni or avx512_bf16"};
   if (*isa > detected_isa()) return {detected_isa(), "KONV_FORCE_ISA names an instruction set that this CPU lacks"};
   return {*isa, nullptr};
 }

@@ -7,7 +7,7 @@
 namespace konv {
 
 /// Ordered: a machine that has one has all before it.
-enum class Isa { portable, avx2, avx512, avx512_vnni };
+enum class Isa { portable, avx2, avx512, avx512_vnni, avx512_bf16 };
 
 const char* name(Isa isa);
 std::optional<Isa> isa_from_name(std::string_view name);
@@ -23,7 +23,7 @@ struct IsaChoice {
   const char* error = nullptr;  ///< why KONV_FORCE_ISA cannot be followed; null when all is well
 };
 
-/// detected_isa(), lowered by KONV_FORCE_ISA=portable|avx2|avx512|avx512_vnni.
+/// detected_isa(), lowered by KONV_FORCE_ISA=portable|avx2|avx512|avx512_vnni|avx512_bf16.
 /// An unknown name, or one this CPU lacks, is reported in `error`, never ignored.
 IsaChoice choose_isa();
 

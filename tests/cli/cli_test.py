@@ -168,7 +168,45 @@ class MainJob(Folder):
         plan.write_text("no JSON")
         self.assertIn("plan.json: is no plan file", konv(*bench, status=1).stderr)
 
+    def test_bfloat16_on_the_cpu_is_asked_for_and_says_where_it_ran(self):
+        model, plan = self.convert("resnet20", "resnet20"), self.path / "plan.json"
+        exact = figures("bench", model, "--device", "cpu", "--iterations", "1", "--per-layer")
+        self.assertEqual((exact["precision"], exact["bfloat16_layers"]), ("float32", 0))
+        self.assertEqual({layer["precision"] for layer in exact["layers"]}, {"float32"})
+        self.assertIn("bfloat16 in 0 layers", konv("bench", model, "--device", "cpu", "--precision", "bfloat16", "--iterations", "1").stdout)
+        self.assertIn("expected float32 or bfloat16", konv("run", model, SAMPLES, "--device", "cpu", "--precision", "tf32", status=1).stderr)
+        # Small layers gain nothing by it, so a plan asks for it wherever a kernel takes it.
+        use = ["--device", "cpu", "--threads", "1", "--plan-file", plan]
+        bfloat16 = [*use, "--precision", "bfloat16"]
+        konv("bench", model, "--iterations", "1", "--tune", "quick", *bfloat16)
+        saved = json.loads(plan.read_text())
+        takes = lambda c: c["kernel"].startswith("conv_igemm_wbf16") and not c.get("refused")
+        steps = figures("inspect", model, "--plan", "--precision", "bfloat16", "--device", "cpu")["plan"]["steps"]
+        asked = {s["name"]: next(filter(takes, s["candidates"]))["kernel"] for s in steps if s["op"] == "Conv" and any(map(takes, s["candidates"]))}
+        self.assertGreater(len(asked), 5)
+        saved["plans"][0]["kernels"].update(asked)
+        plan.write_text(json.dumps(saved))
+        report = figures("bench", model, "--iterations", "1", "--per-layer", *bfloat16)
+        rounded = {layer["name"]: layer["algorithm"] for layer in report["layers"] if layer["precision"] == "bfloat16 weights"}
+        self.assertEqual((rounded, report["precision"], report["bfloat16_layers"]), (asked, "bfloat16", len(asked)))
+        for command in [["bench", model], ["compare", model, model]]:
+            self.assertIn(f", bfloat16 in {len(asked)} layers", konv(*command, "--iterations", "1", *bfloat16).stdout)
+        best = lambda *options: [r["top"][0] for r in figures("run", model, SAMPLES, *options)]
+        for a, b in zip(best(), best(*bfloat16)):
+            self.assertEqual(a["label"], b["label"])
+            self.assertTrue(abs(a["probability"] - b["probability"]) < 0.05, (a, b))
+        # It is no plan for another precision.
+        self.assertIn("1 threads, ", konv("bench", model, "--iterations", "1", *use, status=1).stderr)
+        # One layer: the error stands beside the others', and without the option the kernel says why it did not run.
+        names = ["conv_igemm_wbf16_portable", "conv_igemm_f32_portable"]
+        layer = ["bench-conv", "--input", "1,64,7,7", "--filter", "64,3,3", "--pad", "1", "--seconds", "0", "--algorithm", ",".join(names)]
+        by_name = {r["algorithm"]: r for r in figures(*layer, "--dtype", "bfloat16")}
+        self.assertTrue(1e-4 < by_name[names[0]]["max_rel_error"] < 2**-8, by_name)
+        self.assertLess(by_name[names[1]]["max_rel_error"], 1e-5)
+        self.assertIn("--precision", {r["algorithm"]: r for r in figures(*layer)}[names[0]]["refused"])
+
     def test_devices_are_measured(self):
+        self.assertIn("bfloat16_dot_product", figures("devices")["devices"][0])
         cpu = figures("devices")["devices"][0]
         for figure in ["peak_gflops", "l1_gb_per_s", "l2_gb_per_s", "l3_gb_per_s", "dram_gb_per_s"]:
             self.assertGreater(cpu[figure], 0, figure)

@@ -1,11 +1,28 @@
 #include "kernels/cpu/conv/conv.h"
 
+#include <stdexcept>
+
+#include "kernels/base/bfloat16.h"
+#include "kernels/cpu/conv/cost.h"
+#include "kernels/cpu/conv/refuse.h"
 #include "kernels/cpu/conv/rows.h"
 #include "tests/kernels/harness.h"
 #include "tests/kernels/laid_out.h"
 
+namespace konv {
+
+// Built for the tests, where there is no instruction for what they do.
+extern const ConvCode conv_igemm_bf16_portable_code, conv_igemm_bf16_avx2_code, conv_igemm_bf16_avx512_code;
+
+}  // namespace konv
+
 namespace konv::test {
 namespace {
+
+const ConvKernel kEmulated[] = {
+    {"conv_igemm_bf16_avx512", Isa::avx512, refuse_igemm<Isa::avx512>, cost_igemm_bf16, &conv_igemm_bf16_avx512_code},
+    {"conv_igemm_bf16_avx2", Isa::avx2, refuse_igemm<Isa::avx2>, cost_igemm_bf16, &conv_igemm_bf16_avx2_code},
+    {"conv_igemm_bf16_portable", Isa::portable, refuse_igemm<Isa::portable>, cost_igemm_bf16, &conv_igemm_bf16_portable_code}};
 
 /// One convolution with its data, the answer in double and how far a kernel may be off.
 struct Problem {
@@ -13,6 +30,7 @@ struct Problem {
   Activation activation;
   std::vector<float> in, weight, bias, residual;  // the last two may be empty
   std::vector<double> expected, allowed;
+  std::vector<double> rounding;  // by how much the answer may change because the kernel rounds its factors
 };
 
 std::vector<float> magnitudes(std::vector<float> v) {
@@ -35,8 +53,16 @@ void prune(Problem& p, Rng& rng) {
   if (s.nonzeros >= 0) s.nonzeros = std::count_if(p.weight.begin(), p.weight.end(), [](float w) { return w != 0; });
 }
 
-Problem random_problem(const ConvShape& s, Rng& rng) {
-  Problem p{s, random_activation(rng), {}, {}, {}, {}, {}, {}};
+std::vector<float> rounded(std::vector<float> v, DType type) {
+  if (type == DType::bfloat16) {
+    for (float& x : v) x = float_from_bfloat16(bfloat16_from_float(x));
+  }
+  return v;
+}
+
+/// For a kernel that rounds, the answer is that of the rounded numbers.
+Problem random_problem(const ConvShape& s, Rng& rng, const ConvKernel& kernel) {
+  Problem p{s, random_activation(rng), {}, {}, {}, {}, {}, {}, {}};
   const std::int64_t outputs = s.batch * s.out_channels * s.out_pixels();
   p.in = rng.reals(s.batch * s.in_channels * s.in_h * s.in_w);
   p.weight = rng.reals(s.weight_count());
@@ -46,10 +72,15 @@ Problem random_problem(const ConvShape& s, Rng& rng) {
   p.expected.resize(static_cast<std::size_t>(outputs));
   p.allowed.resize(p.expected.size());
   const auto data = [](const std::vector<float>& v) { return v.empty() ? nullptr : v.data(); };
-  conv_oracle(s, data(p.in), data(p.weight), data(p.bias), data(p.residual), p.activation, p.expected.data());
+  const std::vector<float> in_seen = rounded(p.in, kernel.code->input_type), weight_seen = rounded(p.weight, kernel.code->weight_type);
+  conv_oracle(s, data(in_seen), data(weight_seen), data(p.bias), data(p.residual), p.activation, p.expected.data());
   const std::vector<float> in = magnitudes(p.in), weight = magnitudes(p.weight), bias = magnitudes(p.bias),
                            residual = magnitudes(p.residual);
   conv_oracle(s, data(in), data(weight), data(bias), data(residual), {}, p.allowed.data());
+  const double of_weight = kernel.code->weight_type == DType::bfloat16 ? 0x1p-8 : 0,
+               of_input = kernel.code->input_type == DType::bfloat16 ? 0x1p-8 : 0;
+  p.rounding = p.allowed;  // the factors' share of the magnitudes, and of bias and residual at most as much
+  for (double& r : p.rounding) r *= 2 * ((1 + of_weight) * (1 + of_input) - 1);
   for (double& a : p.allowed) a = 2 * sum_error(s.k(), a) + 1e-6;  // no activation is steeper than 2, each rounds a few times
   return p;
 }
@@ -151,26 +182,30 @@ ConvShape shape_for(const ConvKernel& kernel, ConvShape s) {
   return s;
 }
 
-TEST_CASE("every convolution kernel agrees with the oracle") {
-  for_each_kernel(conv_kernels(), [](const ConvKernel& kernel) {
-    int ran = 0;
-    std::uint64_t seed = 0;
-    for (const ConvShape& any : random_conv_shapes({.seed = 7, .count = 400, .straddle = lanes(kernel.isa), .max_macs = 400'000})) {
-      const ConvShape shape = shape_for(kernel, any);
-      ++seed;
-      if (!takes(kernel, shape)) continue;
-      ++ran;
-      CAPTURE(seed);
-      Rng rng(seed);
-      const Problem problem = random_problem(shape, rng);
-      const int gap = seed % 2 ? 3 : 0;
-      const std::vector<float> result = run(kernel, problem, gap, seed, Order::forward);
-      CHECK(count_off(result, problem.expected, allowed_for(kernel, problem)) == 0);
-      CHECK(same_bits(result, run(kernel, problem, gap, seed, Order::backward)));
-      if (kernel.code->alone.run) CHECK(same_bits(result, run_alone(kernel, problem, seed)));
-    }
-    CHECK_MESSAGE(ran >= 20, "the shapes hardly reach this kernel");
-  });
+void check_random_shapes(const ConvKernel& kernel) {
+  int ran = 0;
+  std::uint64_t seed = 0;
+  for (const ConvShape& any : random_conv_shapes({.seed = 7, .count = 400, .straddle = lanes(kernel.isa), .max_macs = 400'000})) {
+    const ConvShape shape = shape_for(kernel, any);
+    ++seed;
+    if (!takes(kernel, shape)) continue;
+    ++ran;
+    CAPTURE(seed);
+    Rng rng(seed);
+    const Problem problem = random_problem(shape, rng, kernel);
+    const int gap = seed % 2 ? 3 : 0;
+    const std::vector<float> result = run(kernel, problem, gap, seed, Order::forward);
+    CHECK(count_off(result, problem.expected, allowed_for(kernel, problem)) == 0);
+    CHECK(same_bits(result, run(kernel, problem, gap, seed, Order::backward)));
+    if (kernel.code->alone.run) CHECK(same_bits(result, run_alone(kernel, problem, seed)));
+  }
+  CHECK_MESSAGE(ran >= 20, "the shapes hardly reach this kernel");
+}
+
+TEST_CASE("every convolution kernel agrees with the oracle") { for_each_kernel(conv_kernels(), check_random_shapes); }
+
+TEST_CASE("convolutions on pairs of bfloat16 agree with the oracle where no instruction multiplies them") {
+  for_each_kernel(std::span(kEmulated), check_random_shapes);
 }
 
 ConvShape square(std::int64_t batch, std::int64_t in, std::int64_t size, std::int64_t out, std::int64_t kernel, std::int64_t stride,
@@ -189,20 +224,60 @@ TEST_CASE("layers that are cut into many chunks agree with the oracle") {
   // Several tiles of pixels, several images in a tile, few pixels with many channels, more input than one block of K, rows cut into tiles.
   const ConvShape shapes[] = {square(1, 16, 64, 16, 3, 1), square(9, 40, 4, 24, 3, 1), square(1, 128, 2, 200, 3, 1),
                               square(2, 300, 7, 33, 1, 1), square(1, 3, 96, 8, 7, 2),  square(1, 2, 300, 2, 5, 1, 2)};
-  for_each_kernel(conv_kernels(), [&](const ConvKernel& kernel) {
+  const auto check = [&](const ConvKernel& kernel) {
     std::uint64_t seed = 100;
     for (const ConvShape& shape : shapes) {
       ++seed;
       if (!takes(kernel, shape)) continue;
       CAPTURE(seed);
       Rng rng(seed);
-      const Problem problem = random_problem(shape, rng);
+      const Problem problem = random_problem(shape, rng, kernel);
       const std::vector<float> result = run(kernel, problem, 3, seed, Order::forward);
       CHECK(count_off(result, problem.expected, allowed_for(kernel, problem)) == 0);
       CHECK(same_bits(result, run(kernel, problem, 3, seed, Order::backward)));
       if (kernel.code->alone.run) CHECK(same_bits(result, run_alone(kernel, problem, seed)));
     }
+  };
+  for_each_kernel(conv_kernels(), check);
+  for_each_kernel(std::span(kEmulated), check);
+}
+
+const ConvKernel& find(const std::string& name) {
+  for (const ConvKernel& kernel : conv_kernels()) {
+    if (name == kernel.name) return kernel;
+  }
+  throw std::runtime_error(name);
+}
+
+TEST_CASE("weights that are bfloat16 give the bits of the float32 kernel when they are stored so") {
+  for_each_kernel(conv_kernels(), [](const ConvKernel& kernel) {
+    if (!named(kernel, "igemm_wbf16")) return;
+    std::string of_floats = kernel.name;
+    const ConvKernel& plain_kernel = find(of_floats.replace(of_floats.find("wbf16"), 5, "f32"));
+    for (const ConvShape& shape : {square(1, 72, 5, 130, 3, 1), square(2, 64, 7, 40, 1, 1), square(3, 40, 16, 72, 3, 2)}) {
+      Rng rng(5);
+      Problem problem = random_problem(shape, rng, kernel);
+      problem.weight = rounded(problem.weight, DType::bfloat16);
+      CHECK(same_bits(run(kernel, problem, 0, 5, Order::forward), run(plain_kernel, problem, 0, 5, Order::forward)));
+    }
   });
+}
+
+TEST_CASE("rounding factors to bfloat16 changes sums by what it may") {
+  const auto check = [](const ConvKernel& kernel) {
+    const ConvShape shape = square(1, 64, 7, 64, 3, 1);
+    if (kernel.code->weight_type == DType::float32 || !takes(kernel, shape)) return;
+    Rng rng(6), again(6);
+    const Problem seen = random_problem(shape, rng, kernel), given = random_problem(shape, again, conv_kernels().back());
+    const std::vector<float> result = run(kernel, given, 0, 6, Order::forward);
+    double worst = 0;
+    for (std::size_t i = 0; i < result.size(); ++i)
+      worst = std::max(worst, std::fabs(result[i] - given.expected[i]) / (seen.rounding[i] + seen.allowed[i]));
+    CHECK(worst <= 1);
+    CHECK(worst > 1e-3);  // it did round
+  };
+  for_each_kernel(conv_kernels(), check);
+  for_each_kernel(std::span(kEmulated), check);
 }
 
 TEST_CASE("convolution: the images and the pixels may lie in any order") {
@@ -211,7 +286,7 @@ TEST_CASE("convolution: the images and the pixels may lie in any order") {
   for_each_kernel(conv_kernels(), [&](const ConvKernel& kernel) {
     if (!plain(kernel) || !takes(kernel, shape)) return;
     Rng rng(3);
-    const Problem p = random_problem(shape, rng);
+    const Problem p = random_problem(shape, rng, kernel);
     std::vector<float> in(p.in.size()), out(p.expected.size());
     ConvArgs args{shape, {in.data(), DType::float32, 4, {2, 3, 9, 9}, {243, 1, 27, 3}, 1}, {}, p.weight.data(), nullptr, {}, {}};
     args.out = {out.data() + 4, DType::float32, 4, {2, 5, 5, 5}, {125, 25, 5, -1}, 1};
@@ -235,7 +310,7 @@ std::string cheapest(const ConvShape& shape, Isa isa, bool any_layout = false) {
   const ConvKernel* best = nullptr;
   for (const ConvKernel& kernel : conv_kernels()) {
     if (kernel.isa > isa || !(plain(kernel) || any_layout) || kernel.refuse(shape)) continue;
-    if (kernel.code->error > 5) continue;  // opt-in
+    if (kernel.code->error > 5 || kernel.code->weight_type != DType::float32) continue;  // opt-in
     if (!best || kernel.cost(shape, Machine::typical(isa)) < best->cost(shape, Machine::typical(isa))) best = &kernel;
   }
   return best->name;

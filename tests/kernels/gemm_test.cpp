@@ -1,5 +1,6 @@
 #include "kernels/cpu/gemm/gemm.h"
 
+#include "kernels/base/bfloat16.h"
 #include "tests/kernels/harness.h"
 
 namespace konv::test {
@@ -57,6 +58,7 @@ TEST_CASE("every matrix product agrees with the oracle") {
       s.unit_stride_a = rng.chance(0.8), s.unit_stride_b = rng.chance(0.8), s.unit_stride_out = rng.chance(0.8);
       const bool a_by_columns = rng.chance(0.4), b_by_columns = rng.chance(0.6);
       s.k_innermost = !a_by_columns && b_by_columns && s.unit_stride_a && s.unit_stride_b;
+      s.constant_b = !a_by_columns && s.unit_stride_a && rng.chance(0.5);
       Matrix a(s.batch, s.m, s.k, a_by_columns, s.unit_stride_a, rng), b(s.batch, s.k, s.n, b_by_columns, s.unit_stride_b, rng);
       Matrix c(1, s.m, s.n, false, true, rng), out(s.batch, s.m, s.n, rng.chance(0.3), s.unit_stride_out, rng);
       if (!takes(kernel, s)) continue;
@@ -66,6 +68,17 @@ TEST_CASE("every matrix product agrees with the oracle") {
       GemmArgs args{s,          a.view(),          b.view(),   {},
                     out.view(), rng.real(0.5f, 2), rng.real(), {rng.chance(0.5) ? ActivationKind::relu : ActivationKind::none, 0, 0}};
       if (rng.chance(0.2)) args.a.strides[0] = 0;  // one matrix for the whole batch
+      if (s.constant_b) args.b.strides[0] = 0;
+      const bool packs = kernel.code->b_type == DType::bfloat16;
+      const auto b_at = [&](std::int64_t z, std::int64_t p, std::int64_t j) {
+        const float x = b.at(s.constant_b ? 0 : z, p, j);
+        return packs ? float_from_bfloat16(bfloat16_from_float(x)) : x;
+      };
+      std::vector<std::uint16_t> packed(static_cast<std::size_t>(packs ? s.k * s.n : 0));
+      if (packs) {
+        pack_columns(args.b, packed.data());
+        args.b = packed_columns(args.b, packed.data());
+      }
       const bool c_is_a_row = rng.chance(0.5);
       if (s.has_c) {
         args.c = c.view();
@@ -77,7 +90,7 @@ TEST_CASE("every matrix product agrees with the oracle") {
       out.for_each([&](float&, std::int64_t z, std::int64_t i, std::int64_t j) {
         double sum = 0, magnitude = 0;
         for (std::int64_t p = 0; p < s.k; ++p) {
-          const double product = static_cast<double>(a.at(args.a.strides[0] ? z : 0, i, p)) * b.at(z, p, j);
+          const double product = static_cast<double>(a.at(args.a.strides[0] ? z : 0, i, p)) * b_at(z, p, j);
           sum += product;
           magnitude += std::fabs(product);
         }

@@ -53,10 +53,10 @@ std::string layer_table(const Json& report) {
 
 std::string summary(const Json& r) {
   const Json& l = r["latency_ms"];
-  return fmt::format("{}: batch {}, {} {}, {} threads: median {:.3f} ms, min {:.3f}, p90 {:.3f}, p99 {:.3f}, {:.1f} images/s ({} runs)\n",
+  return fmt::format("{}: batch {}, {} {}, {} threads{}: median {:.3f} ms, min {:.3f}, p90 {:.3f}, p99 {:.3f}, {:.1f} images/s ({} runs)\n",
                      r["model"].get<std::string>(), r["batch"].dump(), r["device"].get<std::string>(), r["isa"].get<std::string>(),
-                     r["threads"].dump(), l["median"].get<double>(), l["min"].get<double>(), l["p90"].get<double>(), l["p99"].get<double>(),
-                     r["throughput_ips"].get<double>(), r["iterations"].dump());
+                     r["threads"].dump(), bfloat16_text(r), l["median"].get<double>(), l["min"].get<double>(), l["p90"].get<double>(),
+                     l["p99"].get<double>(), r["throughput_ips"].get<double>(), r["iterations"].dump());
 }
 
 std::string escaped(const std::string& text) {

@@ -135,7 +135,13 @@ void print(const std::vector<ConvReport>& reports, bool quiet) {
   if (!quiet) fmt::print(stderr, "* what the planner takes\n{}", refusals);
 }
 
+void check_type(const std::string& dtype) {
+  if (dtype != "float32" && dtype != "bfloat16")
+    throw Error(fmt::format("--dtype {}: no convolution here computes in it; expected float32 or bfloat16", dtype));
+}
+
 void run_model(const BenchConvCommand& c) {
+  check_type(c.dtype);
   if (!c.input.empty() || !c.filter.empty() || c.device != "cpu" || c.k_sparsity != 0 || c.sparsity != 0)
     throw Error("--model: has layers of its own; expected none of --input, --filter, --device, --k-sparsity and --sparsity");
   const Model model = open_model(c.model, {}, c.output, true);
@@ -147,7 +153,8 @@ void run_model(const BenchConvCommand& c) {
     picture->add(decode_image(c.image), c.image);
     inputs = {picture->tensor()};
   }
-  const auto layers = bench_convolutions(model, inputs, Runtime(c.threads), {.algorithms = c.asked_for(), .seconds = c.seconds});
+  const auto layers =
+      bench_convolutions(model, inputs, Runtime(c.threads), {.algorithms = c.asked_for(), .seconds = c.seconds, .precision = c.dtype});
   Json all = Json::array();
   for (const ModelConvReport& l : layers) {
     if (c.output.json) {
@@ -177,12 +184,13 @@ void run(const BenchConvCommand& c) {
   if (gpu && algorithms.size() > 1) throw Error("--algorithm: names several; expected all or one on a GPU");
   const std::string one = algorithms.empty() ? "" : algorithms.front();
   if (gpu && c.predict) return predict(c, layer_of(c), {c.device, c.dtype, one, c.k_sparsity});
-  if (!gpu && c.dtype != "float32") throw Error(fmt::format("--dtype {}: no convolution here computes in it; expected float32", c.dtype));
+  if (!gpu) check_type(c.dtype);
   const ConvLayer layer = layer_of(c);
   const auto reports =
       gpu ? bench_convolution_on_gpu(layer, {c.device, c.dtype, one, c.k_sparsity, c.seconds})
-          : bench_convolution(layer, Runtime(c.threads),
-                              {.algorithms = algorithms, .seconds = c.seconds, .k_sparsity = c.k_sparsity, .sparsity = c.sparsity});
+          : bench_convolution(
+                layer, Runtime(c.threads),
+                {.algorithms = algorithms, .seconds = c.seconds, .k_sparsity = c.k_sparsity, .sparsity = c.sparsity, .precision = c.dtype});
   if (c.output.json) {
     fmt::print("{}\n", to_json(reports).dump(2));
   } else {
@@ -204,7 +212,8 @@ void add_bench_conv(CLI::App& program) {
   app->add_option("--pad", c->pad, "One number, DOWN,ACROSS or TOP,LEFT,BOTTOM,RIGHT")->capture_default_str();
   app->add_option("--dilation", c->dilation, "One number or DOWN,ACROSS")->capture_default_str();
   app->add_option("--groups", c->groups, "Groups of channels")->check(positive())->capture_default_str();
-  app->add_option("--dtype", c->dtype, "Element type; on a GPU float32, tf32 or float16")->capture_default_str();
+  app->add_option("--dtype", c->dtype, "What products may be computed in: float32 or bfloat16; on a GPU float32, tf32 or float16")
+      ->capture_default_str();
   app->add_option("--device", c->device, "cpu, cuda, cuda:N; with --predict also a GPU that is not here, such as cuda:h200")
       ->capture_default_str();
   app->add_flag("--predict", c->predict, "On a GPU: what the cost model says, without running");
@@ -225,6 +234,7 @@ void add_bench_conv(CLI::App& program) {
   app->footer(
       "Examples: konv bench-conv --input 1,64,56,56 --filter 64,3,3 --pad 1 --threads 1\n"
       "          konv bench-conv --model resnet20.konv --algorithm conv_blocked_f32,conv_winograd4_f32 --seconds 0\n"
+      "          konv bench-conv --input 1,512,7,7 --filter 512,1,1 --dtype bfloat16\n"
       "          konv bench-conv --input 4,64,128,128 --filter 128,3,3 --pad 1 --dtype float16 --device cuda:h200 --predict");
   app->callback([c] { run(*c); });
 }

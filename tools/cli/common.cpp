@@ -57,7 +57,7 @@ void add_run_options(CLI::App& app, RunOptions& o) {
   app.add_option("--device", o.device, "auto | cpu | cuda | cuda:N")->capture_default_str();
   app.add_option("--fallback", o.fallback, "cpu: nodes without a kernel on the device run on the CPU")->check(CLI::IsMember({"cpu"}));
   app.add_option("--threads", o.threads, "Threads in all; 0 = all cores")->check(not_negative());
-  app.add_option("--precision", o.precision, "float32 | tf32 | float16 | bfloat16")
+  app.add_option("--precision", o.precision, "What products may be computed in: float32 | bfloat16 (CPU) | tf32 | float16 (CUDA)")
       ->check(CLI::IsMember({"float32", "tf32", "float16", "bfloat16"}));
   app.add_option("--plan-file", o.plan_file, "Plan to read when it is there; written by --tune");
   app.add_option("--tune", o.tune, "off | quick | full")->check(CLI::IsMember({"off", "quick", "full"}));

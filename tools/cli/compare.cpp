@@ -108,8 +108,8 @@ Json compare_values(const CompareCommand& c, const Model& a, const Model& b, con
 
 void print(const Json& r, bool per_layer) {
   for (const char* side : {"a", "b"}) {
-    fmt::print("{}: {}  {:.3f} MB, median {:.3f} ms{}\n", side, r[side]["model"].get<std::string>(),
-               r[side]["file_bytes"].get<double>() / 1e6, r[side]["latency_ms"]["median"].get<double>(),
+    fmt::print("{}: {}  {:.3f} MB, median {:.3f} ms{}{}\n", side, r[side]["model"].get<std::string>(),
+               r[side]["file_bytes"].get<double>() / 1e6, r[side]["latency_ms"]["median"].get<double>(), bfloat16_text(r[side]),
                r[std::string("top1_") + side].is_null()
                    ? ""
                    : fmt::format(", top-1 {:.2f} %", 100 * r[std::string("top1_") + side].get<double>()));

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <numeric>
 
+#include <fmt/format.h>
+
 namespace konv::tools {
 namespace {
 
@@ -31,7 +33,7 @@ double quantile(std::vector<double> values, double q) {
 }
 
 Bench::Bench(std::string path, const RunOptions& run, const Output& output, const MeasureOptions& options)
-    : path_(std::move(path)), options_(options) {
+    : path_(std::move(path)), precision_(run.precision), options_(options) {
   const Clock::time_point begin = Clock::now();
   model_.emplace(open_model(path_, run, output, true));
   SessionOptions session = session_options(run);
@@ -68,12 +70,18 @@ Json Bench::report() const {
   const double mean = std::accumulate(seconds_.begin(), seconds_.end(), 0.0) / static_cast<double>(seconds_.size());
   const MemoryReport memory = session_->memory();
   double limit = 0;
-  for (const LayerReport& layer : session_->layers()) limit += layer.limit_seconds;
+  std::size_t bfloat16_layers = 0;
+  for (const LayerReport& layer : session_->layers()) {
+    limit += layer.limit_seconds;
+    bfloat16_layers += layer.precision.starts_with("bfloat16");
+  }
   Json out = {
       {"model", path_},
       {"device", session_->device()},
       {"isa", session_->isa()},
       {"threads", session_->threads()},
+      {"precision", precision_},
+      {"bfloat16_layers", bfloat16_layers},
       {"batch", options_.batch},
       {"iterations", seconds_.size()},
       {"latency_ms",
@@ -94,6 +102,7 @@ Json Bench::report() const {
                              {"op", layer.op},
                              {"algorithm", layer.kernel},
                              {"dtype", layer.type},
+                             {"precision", layer.precision},
                              {"output_shape", layer.output_shape},
                              {"median_us", 1e6 * median},
                              {"gflops", median > 0 ? 2e-9 * static_cast<double>(layer.macs) / median : 0.0},
@@ -101,6 +110,12 @@ Json Bench::report() const {
                              {"share", median / total}});
   }
   return out;
+}
+
+std::string bfloat16_text(const Json& report) {
+  const auto layers = report["bfloat16_layers"].get<std::size_t>();
+  if (layers == 0 && report["precision"] != "bfloat16") return {};
+  return fmt::format(", bfloat16 in {} {}", layers, layers == 1 ? "layer" : "layers");
 }
 
 }  // namespace konv::tools

@@ -35,7 +35,7 @@ class Bench {
   Json report() const;
 
  private:
-  std::string path_;
+  std::string path_, precision_;
   MeasureOptions options_;
   std::optional<Model> model_;
   std::optional<Session> session_;
@@ -45,6 +45,9 @@ class Bench {
   std::vector<LayerReport> last_layers_;
   double load_seconds_ = 0, first_seconds_ = 0;
 };
+
+/// ", bfloat16 in 3 layers" for such a report, where that was asked for or is so.
+std::string bfloat16_text(const Json& report);
 
 /// The q-th quantile (0..1), interpolated.
 double quantile(std::vector<double> values, double q);

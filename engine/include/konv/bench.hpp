@@ -45,6 +45,7 @@ struct ConvBenchOptions {
   double k_sparsity = 0;  ///< share of the weight's K rows (one input channel of one tap) that are pruned
   double sparsity = 0;    ///< share of the weights that are zero, wherever they are
   std::uint64_t seed = 1;
+  std::string precision = "float32";  ///< as SessionOptions'; bfloat16 adds the kernels that round to it
 };
 
 /// All algorithms in the list's order, those for other instruction sets than this machine's included as refused. Throws Error for layers that cannot be

@@ -224,6 +224,8 @@ struct SessionOptions {
   std::string device = "auto";  ///< auto, cpu, cuda, cuda:N; for Model::plan also GPUs that are not here, "cuda:h200"
   std::string fallback;         ///< "cpu": nodes without a CUDA kernel run on the CPU; empty: they are an error
   std::string isa;              ///< plan only: an instruction set that need not be here
+  /// What products may be computed in; sums are of float32 everywhere. On a CPU float32 or bfloat16: weights, and where the CPU has a dot product of it inputs,
+  /// are rounded to it where that is predicted to be faster. On a GPU float32, tf32 or float16, everywhere.
   std::string precision = "float32";
   std::int64_t memory_limit = 0;  ///< bytes for weights, arena and workspace together; 0 = none
   /// Relative error allowed to a convolution's algorithm, as Session's bench prints it; 0: any but F(6x6,3x3), whose errors are nine times those of sums of
@@ -244,6 +246,8 @@ struct LayerReport {
   double seconds = 0;  ///< of the last run; with SessionOptions::profile
   double limit_seconds =
       0;  ///< what this machine could do at best: multiply-adds (of Winograd where it applies) against the measured peak, bytes against bandwidth
+  std::string
+      precision;  ///< float32; bfloat16 weights: of that type in memory, multiplied as float32; bfloat16: inputs, too. On a GPU the session's
 };
 
 struct MemoryReport {

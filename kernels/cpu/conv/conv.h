@@ -7,6 +7,7 @@
 
 #include "kernels/base/activation.h"
 #include "kernels/base/conv_shape.h"
+#include "kernels/base/dtype.h"
 #include "kernels/base/layout.h"
 #include "kernels/base/tensor_view.h"
 #include "kernels/cpu/kernel.h"
@@ -31,6 +32,7 @@ struct ConvCode : Code<ConvShape, ConvArgs> {
   void (*pack)(const ConvShape&, const float* weight, void* packed);
   Code<ConvShape, ConvArgs> alone = {};  ///< the same numbers in the chunks that suit a single thread; null functions: as for several
   double error = 1;                      ///< largest rounding error, in multiples of the plain sum of products
+  DType weight_type = DType::float32, input_type = DType::float32;  ///< what both are rounded to before they are multiplied
 };
 
 using ConvKernel = Kernel<ConvShape, ConvCode>;

@@ -69,17 +69,45 @@ double cost_blocked(const ConvShape& s, const Machine& m) {
          stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
 
-double cost_igemm(const ConvShape& s, const Machine& m) {
-  // Weights pass once for every 192 pixels, and sums wait in L2 between panels of the weights; the second half of a pair of output blocks saves less.
-  const int block = lanes(m.isa);
-  const auto pixels = static_cast<double>(s.batch * s.out_pixels()), out = static_cast<double>(round_up(s.group_out(), block));
+namespace {
+
+/// The multiply-adds alone; `rate`: operations per second, 2 per multiply-add. The second half of a pair of output blocks saves less.
+double igemm_products(const ConvShape& s, const Machine& m, double rate) {
+  const auto pixels = static_cast<double>(s.batch * s.out_pixels()), out = static_cast<double>(round_up(s.group_out(), lanes(m.isa)));
   const double efficiency =
       0.88 * filled(s.group_out(), m) * loop_share(static_cast<double>(s.k()), 16) * loop_share(out, 8) * loop_share(pixels, 2);
-  const double passes = weight_bytes(s) * (std::ceil(pixels / 192) - 1) / m.l2_bandwidth;
-  const double products = flops(s) / (m.flops * efficiency);
-  const double multiply =
-      m.weights_stay() ? products + weight_seconds(weight_bytes(s), m) : with_far_weights(products, 0.25, weight_bytes(s), m);
+  return flops(s) / (rate * efficiency);
+}
+
+/// How often weights pass: once for every 192 pixels.
+double igemm_passes(const ConvShape& s) { return std::ceil(static_cast<double>(s.batch * s.out_pixels()) / 192); }
+
+/// `weights`: bytes as they are stored.
+double igemm_seconds(const ConvShape& s, const Machine& m, double weights, double rate) {
+  // Sums wait in L2 between panels of the weights.
+  const double products = igemm_products(s, m, rate), passes = weights * (igemm_passes(s) - 1) / m.l2_bandwidth;
+  const double multiply = m.weights_stay() ? products + weight_seconds(weights, m) : with_far_weights(products, 0.25, weights, m);
   return multiply + passes + stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) + kCallSeconds;
+}
+
+}  // namespace
+
+double cost_igemm(const ConvShape& s, const Machine& m) { return igemm_seconds(s, m, weight_bytes(s), m.flops); }
+
+double cost_igemm_wbf16(const ConvShape& s, const Machine& m) {
+  // Widening a panel hides behind nothing.
+  const double weights = weight_bytes(s), widening = weights * igemm_passes(s) / (0.2 * m.l1_bandwidth);
+  if (!m.weights_stay()) return igemm_seconds(s, m, weights / 2, m.flops) + widening;
+  // What multiplying hides of the way from a cache need not be halved.
+  const double products = igemm_products(s, m, m.flops), near = weight_seconds(weights, m);
+  return cost_igemm(s, m) - (std::max(products, near) - std::max(products, near / 2)) + widening;
+}
+
+double cost_igemm_bf16(const ConvShape& s, const Machine& m) {
+  // For every strip of four output blocks the pixels are read from L2 and rounded.
+  const auto strips = static_cast<double>(ceil_div(s.group_out(), 4 * lanes(m.isa)));
+  const double rounded = 4.0 * static_cast<double>(s.batch * s.out_pixels() * s.k() * s.groups) * strips;
+  return igemm_seconds(s, m, weight_bytes(s) / 2, m.bfloat16_flops()) + 1.5 * rounded / m.l2_bandwidth;
 }
 
 template <int Tile>

@@ -12,6 +12,8 @@ double cost_im2col_openblas(const ConvShape& s, const Machine& m);
 double cost_depthwise(const ConvShape& s, const Machine& m);
 double cost_blocked(const ConvShape& s, const Machine& m);
 double cost_igemm(const ConvShape& s, const Machine& m);
+double cost_igemm_wbf16(const ConvShape& s, const Machine& m);
+double cost_igemm_bf16(const ConvShape& s, const Machine& m);
 template <int Tile>
 double cost_winograd(const ConvShape& s, const Machine& m);
 double cost_fft16(const ConvShape& s, const Machine& m);

@@ -1,5 +1,8 @@
 // Matrix products whose K lies innermost on both sides (a fully connected layer's weight [N][K] as it is saved): every element of the result is a
-// dot product of two rows, nothing is packed. Tiles of 4 x 4 results keep 16 sums, a vector of K positions each, that are folded at the end.
+// dot product of two rows, nothing is packed. b may be of bfloat16, which is widened as it is read. Tiles of 4 x 4 results keep 16 sums, a vector of K positions each, that are folded at the end.
+#include <type_traits>
+
+#include "kernels/cpu/bfloat16.h"
 #include "kernels/cpu/epilogue.h"
 #include "kernels/cpu/gemm/batch.h"
 #include "kernels/cpu/per_isa.h"
@@ -7,7 +10,7 @@
 
 namespace konv {
 
-extern const GemmCode KONV_ISA_CODE(gemm_dots_f32);
+extern const GemmCode KONV_ISA_CODE(gemm_dots_f32), KONV_ISA_CODE(gemm_dots_wbf16);
 
 namespace KONV_ISA {
 namespace {
@@ -33,15 +36,22 @@ inline __attribute__((always_inline)) Four pairs(Four a, Four b) {
   return __builtin_shufflevector(a, b, 0, 2, 4, 6) + __builtin_shufflevector(a, b, 1, 3, 5, 7);
 }
 
+using Bfloat16 = std::uint16_t;
+
+inline __attribute__((always_inline)) Vector load_real(const float* p) { return load(p); }
+inline __attribute__((always_inline)) Vector load_real(const Bfloat16* p) { return load_widened(p); }
+inline float real(float x) { return x; }
+inline float real(Bfloat16 x) { return float_from_bfloat16(x); }
+
 /// sums[i][j] = a row i . b row j. The order of summation depends on k alone.
-template <int Rows, int Columns>
-void multiply_tile(const float* a, std::int64_t a_row, const float* b, std::int64_t b_row, std::int64_t k, float* sums) {
+template <int Rows, int Columns, class B>
+void multiply_tile(const float* a, std::int64_t a_row, const B* b, std::int64_t b_row, std::int64_t k, float* sums) {
   Vector acc[Rows][kTileColumns] = {};
   std::int64_t p = 0;
   for (; p + kLanes <= k; p += kLanes) {
     Vector y[Columns];
 #pragma GCC unroll 4
-    for (int j = 0; j < Columns; ++j) y[j] = load(b + j * b_row + p);
+    for (int j = 0; j < Columns; ++j) y[j] = load_real(b + j * b_row + p);
 #pragma GCC unroll 4
     for (int i = 0; i < Rows; ++i) {
       const Vector x = load(a + i * a_row + p);
@@ -55,7 +65,7 @@ void multiply_tile(const float* a, std::int64_t a_row, const float* b, std::int6
       for (std::int64_t q = p; q < k; ++q) x_rest[i][q - p] = a[i * a_row + q];
     }
     for (int j = 0; j < Columns; ++j) {
-      for (std::int64_t q = p; q < k; ++q) y_rest[j][q - p] = b[j * b_row + q];
+      for (std::int64_t q = p; q < k; ++q) y_rest[j][q - p] = real(b[j * b_row + q]);
     }
 #pragma GCC unroll 4
     for (int i = 0; i < Rows; ++i) {
@@ -70,9 +80,8 @@ void multiply_tile(const float* a, std::int64_t a_row, const float* b, std::int6
   }
 }
 
-template <int Rows>
-void multiply_strip(const float* a, std::int64_t a_row, const float* b, std::int64_t b_row, std::int64_t columns, std::int64_t k,
-                    float* sums) {
+template <int Rows, class B>
+void multiply_strip(const float* a, std::int64_t a_row, const B* b, std::int64_t b_row, std::int64_t columns, std::int64_t k, float* sums) {
   std::int64_t j = 0;
   for (; j + kTileColumns <= columns; j += kTileColumns) multiply_tile<Rows, kTileColumns>(a, a_row, b + j * b_row, b_row, k, sums + j);
   for (; j < columns; ++j) {  // the tile writes four sums, of which the first counts
@@ -101,12 +110,13 @@ std::int64_t chunk_columns(const GemmShape& s) {
 std::int64_t chunks(const GemmShape& s) { return s.batch * ceil_div(s.n, chunk_columns(s)); }
 std::size_t workspace(const GemmShape&) { return 0; }
 
+template <class B>
 void run(const GemmArgs& args, std::int64_t chunk, void*) {
   const GemmShape& s = args.shape;
   const std::int64_t strips = ceil_div(s.n, chunk_columns(s)), z = chunk / strips;
   const Range columns = piece(s.n, chunk_columns(s), chunk % strips);
   const float* a = args.a.f32() + matrix_offset(args.a, z);
-  const float* b = args.b.f32() + matrix_offset(args.b, z);
+  const B* b = static_cast<const B*>(args.b.data) + matrix_offset(args.b, z);
   const float* c = args.c.data ? args.c.f32() + matrix_offset(args.c, z) : nullptr;
   float* out = args.out.f32() + matrix_offset(args.out, z);
   const std::int64_t a_row = row_stride(args.a), b_row = column_stride(args.b);
@@ -132,6 +142,8 @@ void run(const GemmArgs& args, std::int64_t chunk, void*) {
 }  // namespace
 }  // namespace KONV_ISA
 
-const GemmCode KONV_ISA_CODE(gemm_dots_f32) = {KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run};
+const GemmCode KONV_ISA_CODE(gemm_dots_f32) = {{KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run<float>}};
+const GemmCode KONV_ISA_CODE(gemm_dots_wbf16) = {{KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run<KONV_ISA::Bfloat16>},
+                                                 DType::bfloat16};
 
 }  // namespace konv

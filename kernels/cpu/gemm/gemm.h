@@ -18,6 +18,7 @@ struct GemmShape {
   bool unit_stride_b = true;
   bool unit_stride_out = true;
   bool k_innermost = false;  ///< a and b both have unit stride along k
+  bool constant_b = false;   ///< one matrix for the whole batch, which may be packed, and a has unit stride along k
 
   std::int64_t macs() const { return batch * m * n * k; }
 };
@@ -32,8 +33,16 @@ struct GemmArgs {
   Activation activation;
 };
 
-using GemmCode = Code<GemmShape, GemmArgs>;
+struct GemmCode : Code<GemmShape, GemmArgs> {
+  DType b_type = DType::float32;  ///< bfloat16: b is as pack_columns() leaves it
+};
 using GemmKernel = Kernel<GemmShape, GemmCode>;
 std::span<const GemmKernel> gemm_kernels();
+
+/// b [k, n] rounded to bfloat16, column by column.
+void pack_columns(const TensorView& b, std::uint16_t* packed);
+
+/// What a view of such a b is.
+TensorView packed_columns(const TensorView& b, const void* packed);
 
 }  // namespace konv

@@ -94,7 +94,7 @@ void run(const GemmArgs& args, std::int64_t, void*) {
 }  // namespace
 
 extern const GemmCode gemm_openblas_f32_code;
-const GemmCode gemm_openblas_f32_code = {chunks, workspace, run};
+const GemmCode gemm_openblas_f32_code = {{chunks, workspace, run}};
 
 }  // namespace konv
 

@@ -130,6 +130,6 @@ void run(const GemmArgs& args, std::int64_t chunk, void* workspace) {
 }  // namespace
 }  // namespace KONV_ISA
 
-const GemmCode KONV_ISA_CODE(gemm_packed_f32) = {KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run};
+const GemmCode KONV_ISA_CODE(gemm_packed_f32) = {{KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run}};
 
 }  // namespace konv

@@ -37,6 +37,6 @@ void run(const GemmArgs& args, std::int64_t chunk, void*) {
 }  // namespace
 
 extern const GemmCode gemm_reference_f32_code;
-const GemmCode gemm_reference_f32_code = {chunks, workspace, run};
+const GemmCode gemm_reference_f32_code = {{chunks, workspace, run}};
 
 }  // namespace konv

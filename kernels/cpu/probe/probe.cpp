@@ -11,12 +11,9 @@ extern const IntegerProbeCode probe_dot_portable_code, probe_dot_avx2_code, prob
 namespace {
 
 const IntegerProbeCode& integer_code_for(Isa isa) {
-  switch (isa) {
-    case Isa::avx512_vnni: return probe_dot_avx512_vnni_code;
-    case Isa::avx512: return probe_dot_avx512_code;
-    case Isa::avx2: return probe_dot_avx2_code;
-    default: return probe_dot_portable_code;
-  }
+  if (isa >= Isa::avx512_vnni) return probe_dot_avx512_vnni_code;
+  if (isa >= Isa::avx512) return probe_dot_avx512_code;
+  return isa >= Isa::avx2 ? probe_dot_avx2_code : probe_dot_portable_code;
 }
 
 const ProbeCode& code_for(Isa isa) {
