@@ -14,19 +14,15 @@
 #include "kernels/cpu/bfloat16.h"
 #include "kernels/cpu/conv/blocked_tile.h"
 #include "kernels/cpu/conv/conv.h"
+#include "kernels/cpu/conv/panels.h"
 
 namespace konv::KONV_ISA {
 namespace {
 
-/// Output blocks of a strip, at most; bytes of its weights in a panel.
+/// Output blocks of a strip, at most.
 inline constexpr int kStripBlocks = kRegisters == 32 ? 4 : 2;
-inline constexpr std::int64_t kPanelBytes = 24 * 1024;
 /// Entries of a panel whose pixels are rounded, at most: with the sums that wait they share the second cache.
 inline constexpr std::int64_t kRoundedEntries = 16;
-/// Pixels of a chunk, at most: what they read and the sums that wait stay in the second cache.
-inline constexpr std::int64_t kChunkPixels = 204;
-/// Chunks that several threads should find; only fewer pixels than kLeastPixels do not pay for a pass of the weights.
-inline constexpr std::int64_t kEnoughChunks = 8, kLeastPixels = 30;
 
 /// What is multiplied is a float or a pair; an entry, one block of input channels at one tap, holds so many.
 template <class Factor>
@@ -34,41 +30,6 @@ inline constexpr int kTerms = std::is_same_v<Factor, Pair> ? kLanes / 2 : kLanes
 
 inline __attribute__((always_inline)) void multiply_add(Vector& sum, float x, Vector w) { sum += x * w; }
 inline __attribute__((always_inline)) void multiply_add(Vector& sum, Pair x, Pairs w) { sum = add_products(sum, x, w); }
-
-struct Tiles {
-  std::int64_t out_blocks, strips;  ///< of a group
-  std::int64_t entries;
-  std::int64_t pixels, pixels_per_chunk, pixel_chunks;  ///< of the whole batch
-  std::int64_t strips_per_chunk, strip_chunks;
-};
-
-template <bool Alone>
-Tiles tiles(const ConvShape& s) {
-  Tiles t;
-  t.out_blocks = ceil_div(s.group_out(), kLanes);
-  t.strips = ceil_div(t.out_blocks, kStripBlocks);
-  t.entries = ceil_div(s.group_in(), kLanes) * s.kernel_h * s.kernel_w;
-  t.pixels = s.batch * s.out_pixels();
-  std::int64_t parts = ceil_div(t.pixels, kChunkPixels);
-  if (!Alone && s.groups * t.strips * parts < kEnoughChunks) {
-    parts = clamped(t.pixels / kLeastPixels, parts, ceil_div(kEnoughChunks, s.groups * t.strips));
-  }
-  t.pixels_per_chunk = round_up(ceil_div(t.pixels, parts), 6);
-  t.pixel_chunks = ceil_div(t.pixels, t.pixels_per_chunk);
-  const std::int64_t strip_macs = t.pixels_per_chunk * t.entries * kLanes * kStripBlocks * kLanes;
-  const std::int64_t at_once = larger(1, s.groups * t.strips * t.pixel_chunks / kEnoughChunks);  // strips that leave enough chunks
-  t.strips_per_chunk = Alone ? t.strips : clamped(4 * kChunkMacs / strip_macs, 1, smaller(at_once, t.strips));
-  t.strip_chunks = ceil_div(t.strips, t.strips_per_chunk);
-  return t;
-}
-
-/// A strip's output blocks: as even as can be.
-Range strip_blocks(const Tiles& t, std::int64_t strip) { return {strip * t.out_blocks / t.strips, (strip + 1) * t.out_blocks / t.strips}; }
-
-/// Where an output pixel reads and writes: factors from where the panel's pixels lie, floats from the first image of a group and strip.
-struct Place {
-  std::int64_t in, out, residual;
-};
 
 /// Some entries of a strip.
 template <class Factor>
@@ -185,7 +146,7 @@ struct Workspace {
 
 struct Job {
   const ConvArgs& args;
-  const Tiles& tiles;
+  const PanelTiles& tiles;
   const Workspace& at;
   std::int64_t pixels;
 };
@@ -213,7 +174,7 @@ template <class Stored, class Factor, int Blocks>
 void run_strip(const Job& job, std::int64_t group, std::int64_t first_block) {
   const ConvArgs& args = job.args;
   const ConvShape& s = args.shape;
-  const Tiles& t = job.tiles;
+  const PanelTiles& t = job.tiles;
   const std::int64_t first = group * t.out_blocks + first_block;
   const std::int64_t channels = s.out_channels - first * kLanes;
   const Biases<Blocks> bias(args.bias, first * kLanes, s.out_channels);
@@ -262,56 +223,18 @@ void run_strip(const Job& job, std::int64_t group, std::int64_t first_block) {
   }
 }
 
-void set_places(const ConvArgs& args, Range range, Place* places) {
-  const ConvShape& s = args.shape;
-  const TensorView &in = args.in, &out = args.out, &residual = args.residual;
-  std::int64_t n = range.begin / s.out_pixels(), y = range.begin % s.out_pixels() / s.out_w(), x = range.begin % s.out_w();
-  for (std::int64_t i = 0; i < range.size(); ++i) {
-    places[i].in = n * in.strides[0] + (y * s.stride_h - s.pad_top) * in.strides[2] + (x * s.stride_w - s.pad_left) * in.strides[3];
-    places[i].out = n * out.strides[0] + y * out.strides[2] + x * out.strides[3];
-    places[i].residual = residual.data ? n * residual.strides[0] + y * residual.strides[2] + x * residual.strides[3] : 0;
-    if (++x == s.out_w()) {
-      x = 0;
-      if (++y == s.out_h()) y = 0, ++n;
-    }
-  }
-}
-
-void set_offsets(const ConvArgs& args, const Tiles& t, std::int64_t* offsets) {
-  const ConvShape& s = args.shape;
-  const TensorView& in = args.in;
-  std::int64_t* to = offsets;
-  for (std::int64_t block = 0; block < ceil_div(s.group_in(), kLanes); ++block) {
-    for (std::int64_t ky = 0; ky < s.kernel_h; ++ky) {
-      for (std::int64_t kx = 0; kx < s.kernel_w; ++kx) {
-        *to++ = block * in.strides[1] + ky * s.dilation_h * in.strides[2] + kx * s.dilation_w * in.strides[3];
-      }
-    }
-  }
-  offsets[t.entries] = 0;
+template <bool Alone>
+PanelTiles tiles(const ConvShape& s) {
+  return panel_tiles(s, {.block = kLanes, .strip_blocks = kStripBlocks, .chunk_macs = 4 * kChunkMacs, .alone = Alone});
 }
 
 template <bool Alone>
 std::int64_t chunks(const ConvShape& s) {
-  const Tiles t = tiles<Alone>(s);
-  return s.groups * t.strip_chunks * t.pixel_chunks;
+  return tiles<Alone>(s).chunks(s.groups);
 }
 
-/// Cuts pieces off a workspace, or counts their bytes where there is none.
-struct Cutter {
-  char* base;
-  std::int64_t used = 0;
-
-  template <class T>
-  T* cut(std::int64_t count) {
-    T* piece = base ? reinterpret_cast<T*>(base + used) : nullptr;
-    used += round_up(count * static_cast<std::int64_t>(sizeof(T)), 64);
-    return piece;
-  }
-};
-
 template <class Stored, class Factor>
-Workspace divide(const Tiles& t, Cutter& cutter) {
+Workspace divide(const PanelTiles& t, Cutter& cutter) {
   Workspace w{};
   w.places = cutter.cut<Place>(t.pixels_per_chunk);
   w.offsets = cutter.cut<std::int64_t>(t.entries + 1);
@@ -335,21 +258,20 @@ std::size_t workspace(const ConvShape& s) {
 template <class Stored, class Factor, bool Alone>
 void run(const ConvArgs& args, std::int64_t chunk, void* workspace) {
   const ConvShape& s = args.shape;
-  const Tiles t = tiles<Alone>(s);
+  const PanelTiles t = tiles<Alone>(s);
   Cutter cutter{static_cast<char*>(workspace)};
   const Workspace at = divide<Stored, Factor>(t, cutter);
-  const Range pixels = piece(t.pixels, t.pixels_per_chunk, chunk % t.pixel_chunks);
-  const std::int64_t group = chunk / t.pixel_chunks / t.strip_chunks;
-  const Range strips = piece(t.strips, t.strips_per_chunk, chunk / t.pixel_chunks % t.strip_chunks);
-  set_places(args, pixels, at.places);
-  set_offsets(args, t, at.offsets);
+  const Range pixels = t.chunk_pixels(chunk), strips = t.chunk_strips(chunk);
+  const std::int64_t group = t.chunk_group(chunk);
+  set_places(s, args.in, args.out, args.residual, pixels, at.places);
+  set_offsets(s, args.in, kLanes, at.offsets);
   if constexpr (std::is_same_v<Factor, Pair>) {
     for (std::int64_t p = 0; p < pixels.size(); ++p) at.rounded_places[p] = at.places[p].in, at.places[p].in = p * kTerms<Pair>;
     for (std::int64_t e = 0; e <= kRoundedEntries; ++e) at.rounded_offsets[e] = e * pixels.size() * kTerms<Pair>;
   }
   const Job job{args, t, at, pixels.size()};
   for (std::int64_t strip = strips.begin; strip < strips.end; ++strip) {
-    const Range blocks = strip_blocks(t, strip);
+    const Range blocks = t.strip_blocks(strip);
     switch (blocks.size()) {
       case 1: run_strip<Stored, Factor, 1>(job, group, blocks.begin); break;
       case 2: run_strip<Stored, Factor, 2>(job, group, blocks.begin); break;
@@ -364,19 +286,19 @@ void run(const ConvArgs& args, std::int64_t chunk, void* workspace) {
 
 template <class Stored>
 std::size_t packed_bytes(const ConvShape& s) {
-  const Tiles t = tiles<true>(s);
+  const PanelTiles t = tiles<true>(s);
   return static_cast<std::size_t>(s.groups * t.out_blocks * t.entries * kTerms<Stored> * kLanes) * sizeof(Stored);
 }
 
 /// [group][strip][input block][tap][term][output block of the strip][kLanes]; channels that do not exist weigh nothing.
 template <class Stored>
 void pack(const ConvShape& s, const float* weight, void* packed) {
-  const Tiles t = tiles<true>(s);
+  const PanelTiles t = tiles<true>(s);
   const std::int64_t taps = s.kernel_h * s.kernel_w, group_in = s.group_in(), group_out = s.group_out();
   auto* to = static_cast<Stored*>(packed);
   for (std::int64_t g = 0; g < s.groups; ++g) {
     for (std::int64_t strip = 0; strip < t.strips; ++strip) {
-      const Range blocks = strip_blocks(t, strip);
+      const Range blocks = t.strip_blocks(strip);
       for (std::int64_t entry = 0; entry < t.entries; ++entry) {
         const auto weight_of = [&](std::int64_t c, std::int64_t o) {
           return c < group_in && o < group_out ? weight[((g * group_out + o) * group_in + c) * taps + entry % taps] : 0.0f;

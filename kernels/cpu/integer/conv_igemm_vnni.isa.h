@@ -1,6 +1,7 @@
 // Integer convolution on blocked images as a product of matrices, as conv/igemm.h does it for real numbers: panels of weights stay in the first cache while
 // all pixels of a chunk pass by, pixels are taken by their addresses, and sums wait in the workspace between panels. Six pixels by four vectors of outputs load
 // ten vectors for 24 products of quads, where the row tiles of blocked_tile.h load 16 for 28.
+#include "kernels/cpu/conv/panels.h"
 #include "kernels/cpu/integer/conv.h"
 #include "kernels/cpu/integer/finish.h"
 #include "kernels/cpu/padding.h"
@@ -13,46 +14,9 @@ extern const IntegerConvCode KONV_ISA_CODE(conv_igemm_u8);
 namespace KONV_ISA {
 namespace {
 
-inline constexpr int kVectors = kIntegerBlock / kLanes;        ///< of one block of output channels
-inline constexpr int kStripBlocks = kRegisters == 32 ? 4 : 1;  ///< output blocks of a strip, at most
+inline constexpr int kVectors = kIntegerBlock / kLanes;  ///< of one block of output channels
+inline constexpr int kStripBlocks = 4;                   ///< output blocks of a strip, at most
 inline constexpr int kBlockQuads = kIntegerBlock / 4;
-inline constexpr std::int64_t kPanelBytes = 24 * 1024;
-inline constexpr std::int64_t kChunkPixels = 204;
-inline constexpr std::int64_t kEnoughChunks = 8, kLeastPixels = 48;
-
-/// An entry is one block of input channels at one tap.
-struct Tiles {
-  std::int64_t out_blocks, strips;  ///< of a group
-  std::int64_t entries;
-  std::int64_t pixels, pixels_per_chunk, pixel_chunks;  ///< of the whole batch
-  std::int64_t strips_per_chunk, strip_chunks;
-};
-
-Tiles tiles(const ConvShape& s) {
-  Tiles t;
-  t.out_blocks = ceil_div(s.group_out(), kIntegerBlock);
-  t.strips = ceil_div(t.out_blocks, kStripBlocks);
-  t.entries = ceil_div(s.group_in(), kIntegerBlock) * s.kernel_h * s.kernel_w;
-  t.pixels = s.batch * s.out_pixels();
-  std::int64_t parts = ceil_div(t.pixels, kChunkPixels);
-  if (s.groups * t.strips * parts < kEnoughChunks) {
-    parts = clamped(t.pixels / kLeastPixels, parts, ceil_div(kEnoughChunks, s.groups * t.strips));
-  }
-  t.pixels_per_chunk = round_up(ceil_div(t.pixels, parts), 6);
-  t.pixel_chunks = ceil_div(t.pixels, t.pixels_per_chunk);
-  const std::int64_t strip_macs = t.pixels_per_chunk * t.entries * kIntegerBlock * kStripBlocks * kIntegerBlock;
-  const std::int64_t at_once = larger(1, s.groups * t.strips * t.pixel_chunks / kEnoughChunks);  // strips that leave enough chunks
-  t.strips_per_chunk = clamped(16 * kChunkMacs / strip_macs, 1, smaller(at_once, t.strips));
-  t.strip_chunks = ceil_div(t.strips, t.strips_per_chunk);
-  return t;
-}
-
-Range strip_blocks(const Tiles& t, std::int64_t strip) { return {strip * t.out_blocks / t.strips, (strip + 1) * t.out_blocks / t.strips}; }
-
-/// Where an output pixel reads and writes, in elements from the first image of a group and strip.
-struct Place {
-  std::int64_t in, out, residual;
-};
 
 struct Panel {
   const std::int64_t* offsets;  ///< of its entries, and one more
@@ -175,7 +139,7 @@ TileFunction tile_of(int width) {
 
 struct Job {
   const IntegerConvArgs& args;
-  const Tiles& tiles;
+  const PanelTiles& tiles;
   const std::int64_t* offsets;
   const Place* places;
   std::int64_t pixels;
@@ -187,7 +151,7 @@ void run_strip(const Job& job, std::int64_t group, std::int64_t first_block) {
   constexpr int Vectors = Blocks * kVectors;
   const IntegerConvArgs& args = job.args;
   const ConvShape& s = args.shape.conv;
-  const Tiles& t = job.tiles;
+  const PanelTiles& t = job.tiles;
   const std::int64_t first = group * t.out_blocks + first_block;
   PackedChannels channels = packed_channels(args.weight, s.out_channels);
   const auto* weight = static_cast<const std::uint8_t*>(channels.weight) + first * t.entries * kBlockQuads * kVectors * kQuadWeightBytes;
@@ -216,74 +180,54 @@ void run_strip(const Job& job, std::int64_t group, std::int64_t first_block) {
   }
 }
 
-void set_places(const ConvShape& s, const TensorView& in, const TensorView& out, const TensorView& residual, Range range, Place* places) {
-  std::int64_t n = range.begin / s.out_pixels(), y = range.begin % s.out_pixels() / s.out_w(), x = range.begin % s.out_w();
-  for (std::int64_t i = 0; i < range.size(); ++i) {
-    places[i].in = n * in.strides[0] + (y * s.stride_h - s.pad_top) * in.strides[2] + (x * s.stride_w - s.pad_left) * in.strides[3];
-    places[i].out = n * out.strides[0] + y * out.strides[2] + x * out.strides[3];
-    places[i].residual = residual.data ? n * residual.strides[0] + y * residual.strides[2] + x * residual.strides[3] : 0;
-    if (++x == s.out_w()) {
-      x = 0;
-      if (++y == s.out_h()) y = 0, ++n;
-    }
-  }
+PanelTiles tiles(const ConvShape& s) {
+  return panel_tiles(s, {.block = kIntegerBlock, .strip_blocks = kStripBlocks, .chunk_macs = 16 * kChunkMacs, .alone = false});
 }
 
-void set_offsets(const ConvShape& s, const TensorView& in, const Tiles& t, std::int64_t* offsets) {
-  std::int64_t* to = offsets;
-  for (std::int64_t block = 0; block < ceil_div(s.group_in(), kIntegerBlock); ++block) {
-    for (std::int64_t ky = 0; ky < s.kernel_h; ++ky) {
-      for (std::int64_t kx = 0; kx < s.kernel_w; ++kx) {
-        *to++ = block * in.strides[1] + ky * s.dilation_h * in.strides[2] + kx * s.dilation_w * in.strides[3];
-      }
-    }
-  }
-  offsets[t.entries] = 0;
-}
+std::int64_t chunks(const IntegerConvShape& shape) { return tiles(shape.conv).chunks(shape.conv.groups); }
 
-std::int64_t chunks(const IntegerConvShape& shape) {
-  const Tiles t = tiles(shape.conv);
-  return shape.conv.groups * t.strip_chunks * t.pixel_chunks;
-}
+/// A chunk's part of the workspace.
+struct Workspace {
+  Place* places;
+  std::int64_t* offsets;
+  std::int32_t* waiting;
+};
 
-std::int64_t places_bytes(const Tiles& t) { return round_up(t.pixels_per_chunk * static_cast<std::int64_t>(sizeof(Place)), 64); }
-std::int64_t offsets_bytes(const Tiles& t) { return round_up((t.entries + 1) * static_cast<std::int64_t>(sizeof(std::int64_t)), 64); }
+Workspace divide(const PanelTiles& t, Cutter& cutter) {
+  return {cutter.cut<Place>(t.pixels_per_chunk), cutter.cut<std::int64_t>(t.entries + 1),
+          cutter.cut<std::int32_t>((t.pixels_per_chunk + kTilePixels) * kStripBlocks * kIntegerBlock)};
+}
 
 std::size_t workspace(const IntegerConvShape& shape) {
-  const Tiles t = tiles(shape.conv);
-  return static_cast<std::size_t>(places_bytes(t) + offsets_bytes(t) + (t.pixels_per_chunk + 6) * kStripBlocks * kIntegerBlock * 4);
+  Cutter cutter{nullptr};
+  divide(tiles(shape.conv), cutter);
+  return static_cast<std::size_t>(cutter.used);
 }
 
 void run(const IntegerConvArgs& args, std::int64_t chunk, void* workspace) {
   const ConvShape& s = args.shape.conv;
-  const Tiles t = tiles(s);
-  auto* bytes = static_cast<char*>(workspace);
-  auto* places = reinterpret_cast<Place*>(bytes);
-  auto* offsets = reinterpret_cast<std::int64_t*>(bytes + places_bytes(t));
-  auto* waiting = reinterpret_cast<std::int32_t*>(bytes + places_bytes(t) + offsets_bytes(t));
-  const Range pixels = piece(t.pixels, t.pixels_per_chunk, chunk % t.pixel_chunks);
-  const std::int64_t group = chunk / t.pixel_chunks / t.strip_chunks;
-  const Range strips = piece(t.strips, t.strips_per_chunk, chunk / t.pixel_chunks % t.strip_chunks);
-  set_places(s, args.in, args.out, args.residual, pixels, places);
-  set_offsets(s, args.in, t, offsets);
-  const Job job{args, t, offsets, places, pixels.size(), waiting};
+  const PanelTiles t = tiles(s);
+  Cutter cutter{static_cast<char*>(workspace)};
+  const Workspace at = divide(t, cutter);
+  const Range pixels = t.chunk_pixels(chunk), strips = t.chunk_strips(chunk);
+  const std::int64_t group = t.chunk_group(chunk);
+  set_places(s, args.in, args.out, args.residual, pixels, at.places);
+  set_offsets(s, args.in, kIntegerBlock, at.offsets);
+  const Job job{args, t, at.offsets, at.places, pixels.size(), at.waiting};
   for (std::int64_t strip = strips.begin; strip < strips.end; ++strip) {
-    const Range blocks = strip_blocks(t, strip);
+    const Range blocks = t.strip_blocks(strip);
     switch (blocks.size()) {
       case 1: run_strip<1>(job, group, blocks.begin); break;
-      default:
-        if constexpr (kStripBlocks == 4) {
-          blocks.size() == 2   ? run_strip<2>(job, group, blocks.begin)
-          : blocks.size() == 3 ? run_strip<3>(job, group, blocks.begin)
-                               : run_strip<4>(job, group, blocks.begin);
-        }
+      case 2: run_strip<2>(job, group, blocks.begin); break;
+      case 3: run_strip<3>(job, group, blocks.begin); break;
+      default: run_strip<4>(job, group, blocks.begin);
     }
   }
 }
 
 std::size_t packed_bytes(const IntegerConvShape& shape) {
   const ConvShape& s = shape.conv;
-  const Tiles t = tiles(s);
+  const PanelTiles t = tiles(s);
   return packed_channel_bytes(s.out_channels) +
          static_cast<std::size_t>(s.groups * t.out_blocks * kVectors * t.entries * kBlockQuads * kQuadWeightBytes);
 }
@@ -291,13 +235,13 @@ std::size_t packed_bytes(const IntegerConvShape& shape) {
 /// [group][strip][input block][tap][quad of the block][vector of the strip][four inputs][kLanes]
 void pack(const IntegerConvShape& shape, const IntegerWeights& weights, void* packed) {
   const ConvShape& s = shape.conv;
-  const Tiles t = tiles(s);
+  const PanelTiles t = tiles(s);
   pack_channels(s, weights, packed);
   const std::int64_t taps = s.kernel_h * s.kernel_w, group_in = s.group_in(), group_out = s.group_out();
   auto* to = static_cast<std::uint8_t*>(packed_channels(packed, s.out_channels).weight);
   for (std::int64_t g = 0; g < s.groups; ++g) {
     for (std::int64_t strip = 0; strip < t.strips; ++strip) {
-      const Range blocks = strip_blocks(t, strip);
+      const Range blocks = t.strip_blocks(strip);
       for (std::int64_t entry = 0; entry < t.entries; ++entry) {
         for (std::int64_t c = entry / taps * kIntegerBlock; c < (entry / taps + 1) * kIntegerBlock; c += 4) {
           for (std::int64_t o = blocks.begin * kIntegerBlock; o < blocks.end * kIntegerBlock; o += kLanes, to += kQuadWeightBytes) {
