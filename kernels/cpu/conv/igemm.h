@@ -43,7 +43,8 @@ struct Panel {
   bool first, last;
 };
 
-template <class Factor, int Pixels, int Blocks>
+/// `Spread`: what is fetched ahead is spread over the terms of an entry; in one go it would keep all the first cache's requests busy.
+template <class Factor, int Pixels, int Blocks, bool Spread>
 void tile(const Panel<Factor>& panel, const Place* places, std::int64_t number, float* waiting, const Finish& f, float* out,
           const float* residual) {
   Sums<Pixels, Blocks> sums;
@@ -66,9 +67,13 @@ void tile(const Panel<Factor>& panel, const Place* places, std::int64_t number, 
     const std::int64_t next = panel.offsets[e + 1];
 #pragma GCC unroll 16
     for (int p = 0; p < Pixels; ++p) __builtin_prefetch(at[p] + next);
-    for (std::int64_t i = 0; i < panel.ahead; ++i, fetch += 64) __builtin_prefetch(fetch, 0, 2);
+    const std::int64_t each = Spread ? panel.ahead / kTerms<Factor> : 0;
+    for (std::int64_t i = each * kTerms<Factor>; i < panel.ahead; ++i, fetch += 64) __builtin_prefetch(fetch, 0, 2);
 #pragma GCC unroll 4
     for (int c = 0; c < kTerms<Factor>; ++c, weight += Blocks * kLanes) {
+      if constexpr (Spread) {
+        for (std::int64_t i = 0; i < each; ++i, fetch += 64) __builtin_prefetch(fetch, 0, 2);
+      }
       decltype(load(weight)) w[Blocks];
 #pragma GCC unroll 4
       for (int b = 0; b < Blocks; ++b) w[b] = load(weight + b * kLanes);
@@ -127,10 +132,10 @@ struct StripWidths<4> {
   using List = WidthList<6, 5, 4, 2, 1>;
 };
 
-template <class Factor, int Blocks, int... Widths>
+template <class Factor, int Blocks, bool Spread, int... Widths>
 TileFunction<Factor> tile_of(WidthList<Widths...>, int width) {
   TileFunction<Factor> found = nullptr;
-  ((found = width == Widths ? &tile<Factor, Widths, Blocks> : found), ...);
+  ((found = width == Widths ? &tile<Factor, Widths, Blocks, Spread> : found), ...);
   return found;
 }
 
@@ -186,7 +191,8 @@ void run_strip(const Job& job, std::int64_t group, std::int64_t first_block) {
 
   using List = typename StripWidths<Blocks>::List;
   const int width = best_width(List{}, job.pixels);
-  const TileFunction<Factor> run = tile_of<Factor, Blocks>(List{}, width);
+  const TileFunction<Factor> in_one_go = tile_of<Factor, Blocks, false>(List{}, width);
+  const TileFunction<Factor> spread = tile_of<Factor, Blocks, Blocks == kStripBlocks>(List{}, width);
   const std::int64_t count = ceil_div(job.pixels, width);
   constexpr std::int64_t kOutputs = Blocks * kLanes, kStored = kTerms<Stored> * kOutputs;
   constexpr std::int64_t kFitting = kPanelBytes / (kTerms<Factor> * kOutputs * 4);
@@ -216,6 +222,7 @@ void run_strip(const Job& job, std::int64_t group, std::int64_t first_block) {
       widen(weight, entries * kTerms<Stored>, kOutputs, job.at.widened);
       panel.weight = job.at.widened;
     }
+    const TileFunction<Factor> run = panel.ahead >= kTerms<Factor> ? spread : in_one_go;
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t p = smaller(i * width, job.pixels - width);
       run(panel, job.at.places + p, i, job.at.waiting + i * Blocks * width * kLanes, f, out, residual);
