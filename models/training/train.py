@@ -26,6 +26,7 @@ import checkpoint
 import data
 import lsq
 import networks
+import teaching
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
@@ -53,6 +54,16 @@ class Config:
     weight_bits: int = 0
     activation_bits: int = 0
     """With bits, the network learns to compute with integers (lsq.py)."""
+    norms: bool = False
+    """Train a LeNet of few bits with BatchNorms, which its scales and biases take in (lsq.py)."""
+    optimizer: str = "sgd"
+    """`sgd`, with Nesterov momentum, or `adam`."""
+    teacher: str = ""
+    """Trained weights to learn from, a file in models/weights called NETWORK.safetensors (teaching.py)."""
+    teacher_share: float = 0.5
+    """How much of the loss is the teacher's; the labels have the rest."""
+    temperature: float = 4.0
+    """Divides the logits of both before they are compared."""
 
     @staticmethod
     def load(path: Path) -> Config:
@@ -75,14 +86,18 @@ def crop_side(config: Config, progress: float) -> int:
     return next((side for until, side in config.crops if progress < until), config.crops[-1][1])
 
 
-def make_optimizer(model: nn.Module, config: Config) -> torch.optim.SGD:
-    """Nesterov SGD; weight decay spares biases and BatchNorm."""
+def make_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
+    """Nesterov SGD or Adam; weight decay spares biases and BatchNorm."""
     decayed = [p for p in model.parameters() if p.ndim > 1]
     spared = [p for p in model.parameters() if p.ndim <= 1]
     groups = [
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": spared, "weight_decay": 0.0},
     ]
+    if config.optimizer == "adam":
+        return torch.optim.AdamW(groups, lr=config.max_lr)
+    if config.optimizer != "sgd":
+        raise ValueError(f"optimizer {config.optimizer!r}; expected sgd or adam")
     return torch.optim.SGD(groups, lr=config.max_lr, momentum=config.momentum, nesterov=True)
 
 
@@ -124,7 +139,7 @@ def build_model(config: Config, images: Tensor) -> nn.Module:
     else:
         model = networks.build(config.network)
     if config.weight_bits:
-        lsq.prepare(model, config.weight_bits, config.activation_bits)
+        lsq.prepare(model, config.weight_bits, config.activation_bits, config.norms)
         lsq.start(model, images[:: max(1, len(images) // CALIBRATION_IMAGES)])  # of all classes
     return model
 
@@ -140,6 +155,7 @@ class Trainer:
         self.model = build_model(config, images).to(memory_format=torch.channels_last)
         self.optimizer = make_optimizer(self.model, config)
         self.average = MovingAverage(self.model, config.ema_decay)
+        self.taught = teaching.logits(WEIGHTS / config.teacher, images) if config.teacher else None
         self.step = 0
         self.epoch = 0
         self.elapsed_s = 0.0
@@ -196,9 +212,13 @@ class Trainer:
             side = crop_side(self.config, progress)
             x = data.normalize(data.augment(images[index], self.generator, self.config.pad, side))
             x = x.contiguous(memory_format=torch.channels_last)
+            scores = self.model(x)
             loss = F.cross_entropy(
-                self.model(x), labels[index], label_smoothing=self.config.label_smoothing
+                scores, labels[index], label_smoothing=self.config.label_smoothing
             )
+            if self.taught is not None:
+                lesson = teaching.loss(scores, self.taught[index], self.config.temperature)
+                loss = torch.lerp(loss, lesson, self.config.teacher_share)
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
