@@ -56,8 +56,6 @@ class Config:
     """With bits, the network learns to compute with integers (lsq.py)."""
     norms: bool = False
     """Train a LeNet of few bits with BatchNorms, which its scales and biases take in (lsq.py)."""
-    optimizer: str = "sgd"
-    """`sgd`, with Nesterov momentum, or `adam`."""
     teacher: str = ""
     """Trained weights to learn from, a file in models/weights called NETWORK.safetensors (teaching.py)."""
     teacher_share: float = 0.5
@@ -86,18 +84,14 @@ def crop_side(config: Config, progress: float) -> int:
     return next((side for until, side in config.crops if progress < until), config.crops[-1][1])
 
 
-def make_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
-    """Nesterov SGD or Adam; weight decay spares biases and BatchNorm."""
+def make_optimizer(model: nn.Module, config: Config) -> torch.optim.SGD:
+    """Nesterov SGD; weight decay spares biases and BatchNorm."""
     decayed = [p for p in model.parameters() if p.ndim > 1]
     spared = [p for p in model.parameters() if p.ndim <= 1]
     groups = [
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": spared, "weight_decay": 0.0},
     ]
-    if config.optimizer == "adam":
-        return torch.optim.AdamW(groups, lr=config.max_lr)
-    if config.optimizer != "sgd":
-        raise ValueError(f"optimizer {config.optimizer!r}; expected sgd or adam")
     return torch.optim.SGD(groups, lr=config.max_lr, momentum=config.momentum, nesterov=True)
 
 

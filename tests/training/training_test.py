@@ -30,6 +30,7 @@ import data  # noqa: E402
 import export_quantized  # noqa: E402
 import lsq  # noqa: E402
 import networks  # noqa: E402
+import release_quantized  # noqa: E402
 import teaching  # noqa: E402
 import train  # noqa: E402
 
@@ -56,7 +57,11 @@ class Training(unittest.TestCase):
                 config = train.Config.load(recipe)
                 for file in filter(None, [config.start, config.teacher]):
                     self.assertTrue((train.WEIGHTS / file).is_file(), file)
-                train.make_optimizer(networks.build(config.network), config)
+
+    def test_cards_tell_of_teacher_and_norms(self):
+        self.assertEqual(release_quantized.describe_more({"network": "lenet5"}), "")  # checkpoints of before
+        told = release_quantized.describe_more({"teacher": "resnet20.safetensors", "teacher_share": 0.5, "temperature": 4.0, "norms": True})
+        self.assertRegex(told, r"^\| teacher \|.*`resnet20.safetensors`: 50%.*temperature 4 .*\|\n\| BatchNorm \|.*\|\n$")
 
     def test_norms_change_nothing_before_training(self):
         images = random_images(64)
@@ -111,10 +116,6 @@ class Training(unittest.TestCase):
             self.assertTrue(torch.equal(first, teaching.logits(teacher, images)))
             mirrored = teaching.logits(teacher, images.flip(3))
             self.assertLess((first - mirrored).abs().max().item(), 1e-4)
-
-    def test_unknown_optimizer(self):
-        with self.assertRaisesRegex(ValueError, "adan"):
-            train.make_optimizer(networks.build("lenet3"), train.Config("lenet3", 1, 8, 0.1, optimizer="adan"))
 
 
 if __name__ == "__main__":
