@@ -66,9 +66,9 @@ class Writer:
             inputs.append(self.constant(f"{name}.zero_point", kind, zeros))
         return self.add("DequantizeLinear", inputs, name, axis=0)
 
-    def layer(self, x: str, name: str, layer: nn.Module, norm: nn.BatchNorm2d | None = None) -> str:
+    def layer(self, x: str, name: str, layer: nn.Module, norm: nn.Module | None = None) -> str:
         """The layer with its BatchNorm, on an input that is rounded already."""
-        integers, scale, bias, unit = lsq.folded(layer, norm)
+        integers, scale, bias, unit = lsq.folded(layer, norm or layer.norm)
         fits = layer.quantize_weight.bits == 4 and integers.max() < 8  # signs may have turned -8 to 8
         kind = TensorProto.INT4 if fits else TensorProto.INT8
         weight = self.dequantized(f"{name}.weight", kind, integers, scale)

@@ -132,26 +132,31 @@ class PixelQuantizer(nn.Module):
 def _add_quantizers(layer: nn.Conv2d | nn.Linear, weight_bits: int, quantize_input: nn.Module) -> None:
     layer.quantize_input = quantize_input
     layer.quantize_weight = Quantizer(weight_bits, signed=True, channels=layer.weight.shape[0])
+    layer.register_module("norm", None)
 
 
 class Conv2d(nn.Conv2d):
-    """A convolution whose input and weight are rounded first."""
+    """A convolution whose input and weight are rounded first, with a BatchNorm of its own if it has one."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._conv_forward(self.quantize_input(x), self.quantize_weight(self.weight), self.bias)
+        y = self._conv_forward(self.quantize_input(x), self.quantize_weight(self.weight), self.bias)
+        return self.norm(y) if self.norm is not None else y
 
 
 class Linear(nn.Linear):
-    """A fully connected layer whose input and weight are rounded first."""
+    """A fully connected layer whose input and weight are rounded first, with a BatchNorm of its own if it has one."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(self.quantize_input(x), self.quantize_weight(self.weight), self.bias)
+        y = F.linear(self.quantize_input(x), self.quantize_weight(self.weight), self.bias)
+        return self.norm(y) if self.norm is not None else y
 
 
-def prepare(model: nn.Module, weight_bits: int, activation_bits: int) -> nn.Module:
+def prepare(model: nn.Module, weight_bits: int, activation_bits: int, norms: bool = False) -> nn.Module:
     """Put quantizers into a network of networks.py, in place; start() sets their steps.
 
     Its parameters keep their names; those of the quantizers come on top. RepVGG blocks are fused.
+    With `norms`, the layers of a LeNet, which has none, get a BatchNorm for training, all but the
+    last: what it does ends up in the scales and biases that the integer layers have anyway.
     """
     if isinstance(model, networks.RepVGGCifar):
         model.fuse()
@@ -162,6 +167,9 @@ def prepare(model: nn.Module, weight_bits: int, activation_bits: int) -> nn.Modu
         layer.__class__ = Conv2d if isinstance(layer, nn.Conv2d) else Linear
         inputs = Quantizer(END_BITS if end else activation_bits, signed=False)
         _add_quantizers(layer, bits, PixelQuantizer() if layer is layers[0] else inputs)
+        if norms and isinstance(model, networks.LeNet) and layer is not layers[-1]:
+            kind = nn.BatchNorm2d if isinstance(layer, nn.Conv2d) else nn.BatchNorm1d
+            layer.norm = kind(layer.weight.shape[0])
     # What skips and global pooling read is rounded where it arises.
     read_as_is: list[nn.Module] = []
     if isinstance(model, networks.ResNetCifar):
@@ -178,8 +186,8 @@ def prepare(model: nn.Module, weight_bits: int, activation_bits: int) -> nn.Modu
 def start(model: nn.Module, images: Tensor) -> None:
     """Set all steps: those of weights by the weights, the others one by one by what `images` give.
 
-    The BatchNorm of a fused block takes the statistics of its input, and a scale and bias by which
-    it still passes on the same, so that training starts there too.
+    A BatchNorm that prepare() brought takes the statistics of its input, and a scale and bias by
+    which it still passes on the same, so that training starts there too.
     """
 
     def set_step(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -188,8 +196,9 @@ def start(model: nn.Module, images: Tensor) -> None:
 
     quantizers = [m for m in model.modules() if isinstance(m, Quantizer)]
     hooks = [module.register_forward_pre_hook(set_step) for module in quantizers]
-    plain = [m for m in model.modules() if isinstance(m, networks.PlainBlock)]
-    hooks += [block.bn.register_forward_pre_hook(_keep_function) for block in plain]
+    norms = [m.bn for m in model.modules() if isinstance(m, networks.PlainBlock)]
+    norms += [m.norm for m in model.modules() if isinstance(m, (Conv2d, Linear)) and m.norm is not None]
+    hooks += [norm.register_forward_pre_hook(_keep_function) for norm in norms]
     training = model.training
     model.eval()(data.normalize(images))
     model.train(training)
@@ -197,9 +206,9 @@ def start(model: nn.Module, images: Tensor) -> None:
         hook.remove()
 
 
-def _keep_function(norm: nn.BatchNorm2d, inputs: tuple[Tensor, ...]) -> None:
+def _keep_function(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
     """Give a BatchNorm that only adds its bias the statistics of its input, without any effect."""
-    variance, mean = torch.var_mean(inputs[0], dim=(0, 2, 3))
+    variance, mean = torch.var_mean(inputs[0].transpose(0, 1).flatten(1), dim=1)
     norm.running_mean.copy_(mean)
     norm.running_var.copy_(variance)
     norm.weight.copy_((variance + norm.eps).sqrt())
@@ -207,7 +216,7 @@ def _keep_function(norm: nn.BatchNorm2d, inputs: tuple[Tensor, ...]) -> None:
 
 
 def folded(
-    layer: nn.Conv2d | nn.Linear, norm: nn.BatchNorm2d | None = None
+    layer: nn.Conv2d | nn.Linear, norm: nn.Module | None = None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """An integer layer's parts: weights, and for each output their scale, bias and the bias's scale.
 
@@ -240,13 +249,15 @@ def round_biases(model: nn.Module) -> nn.Module:
         if not isinstance(layer, (Conv2d, Linear)):
             continue
         parent, _, last = name.rpartition(".")
-        norm = getattr(model.get_submodule(parent), norms.get(last, ""), None)
+        norm = layer.norm or getattr(model.get_submodule(parent), norms.get(last, ""), None)
         _, _, bias, unit = folded(layer, norm)
         if norm is None:
             layer.bias.copy_(bias * unit)
         else:
             norm.running_mean.zero_()
             norm.bias.copy_(bias * unit)
+            if layer.bias is not None:
+                layer.bias.zero_()
     return model
 
 
@@ -256,7 +267,7 @@ def load_checkpoint(path: Path, average: bool = True) -> nn.Module:
     if not config["weight_bits"]:
         raise ValueError(f"{path}: a float network, expected one trained with weight_bits")
     model = networks.build(config["network"])
-    prepare(model, config["weight_bits"], config["activation_bits"])
+    prepare(model, config["weight_bits"], config["activation_bits"], config.get("norms", False))
     result = model.load_state_dict(checkpoint.load_weights(path, average), strict=False)
     missing = [key for key in result.missing_keys if not key.endswith("num_batches_tracked")]
     if missing or result.unexpected_keys:

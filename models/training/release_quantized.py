@@ -42,7 +42,7 @@ CARD = (
 """
     + RECIPE
     + """\
-| weights kept | exponential moving average, decay {ema_decay} |
+{more}| weights kept | exponential moving average, decay {ema_decay} |
 | trained for | {epochs:.1f} epochs ({steps:,} steps) |
 | seed | {seed} |
 | made with | `python3 train.py configs/{name}.json`, `python3 release_quantized.py {name}` in models/training |
@@ -57,6 +57,19 @@ Judged by konv's integer kernels (`konv convert`, `konv optimize`, `konv eval`):
 | lossless, first 1,017 test images | {lossless_right:,} / 1,017 | {lossless:.2f}% | {lossless_float:.2f}% |
 """
 )
+
+TEACHER = (
+    "| teacher | the float network `{teacher}`: {teacher_share:.0%} of the loss compares its answer to each training image "
+    "at temperature {temperature:g} (arXiv 1503.02531) |\n"
+)
+NORMS = "| BatchNorm | behind every layer but the last while training; in the file part of their scales and biases |\n"
+
+
+def describe_more(config: dict[str, Any]) -> str:
+    """Rows of what only some recipes have."""
+    teacher = TEACHER.format(**config) if config.get("teacher") else ""
+    return teacher + (NORMS if config.get("norms") else "")
+
 
 NORMALIZE = [
     "--mean", ",".join(map(str, data.MEAN)), "--std", ",".join(map(str, data.STD)),
@@ -114,6 +127,7 @@ def main() -> None:
             description=DESCRIPTION[config["network"]],
             bytes=network.stat().st_size,
             crops=describe_crops(config),
+            more=describe_more(config),
             epochs=run["step"] / (TRAINING_IMAGES // config["batch_size"]),
             steps=run["step"],
             date=datetime.date.today().isoformat(),

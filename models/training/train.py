@@ -26,6 +26,7 @@ import checkpoint
 import data
 import lsq
 import networks
+import teaching
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 
@@ -53,6 +54,14 @@ class Config:
     weight_bits: int = 0
     activation_bits: int = 0
     """With bits, the network learns to compute with integers (lsq.py)."""
+    norms: bool = False
+    """Train a LeNet of few bits with BatchNorms, which its scales and biases take in (lsq.py)."""
+    teacher: str = ""
+    """Trained weights to learn from, a file in models/weights called NETWORK.safetensors (teaching.py)."""
+    teacher_share: float = 0.5
+    """How much of the loss is the teacher's; the labels have the rest."""
+    temperature: float = 4.0
+    """Divides the logits of both before they are compared."""
 
     @staticmethod
     def load(path: Path) -> Config:
@@ -124,7 +133,7 @@ def build_model(config: Config, images: Tensor) -> nn.Module:
     else:
         model = networks.build(config.network)
     if config.weight_bits:
-        lsq.prepare(model, config.weight_bits, config.activation_bits)
+        lsq.prepare(model, config.weight_bits, config.activation_bits, config.norms)
         lsq.start(model, images[:: max(1, len(images) // CALIBRATION_IMAGES)])  # of all classes
     return model
 
@@ -140,6 +149,7 @@ class Trainer:
         self.model = build_model(config, images).to(memory_format=torch.channels_last)
         self.optimizer = make_optimizer(self.model, config)
         self.average = MovingAverage(self.model, config.ema_decay)
+        self.taught = teaching.logits(WEIGHTS / config.teacher, images) if config.teacher else None
         self.step = 0
         self.epoch = 0
         self.elapsed_s = 0.0
@@ -196,9 +206,13 @@ class Trainer:
             side = crop_side(self.config, progress)
             x = data.normalize(data.augment(images[index], self.generator, self.config.pad, side))
             x = x.contiguous(memory_format=torch.channels_last)
+            scores = self.model(x)
             loss = F.cross_entropy(
-                self.model(x), labels[index], label_smoothing=self.config.label_smoothing
+                scores, labels[index], label_smoothing=self.config.label_smoothing
             )
+            if self.taught is not None:
+                lesson = teaching.loss(scores, self.taught[index], self.config.temperature)
+                loss = torch.lerp(loss, lesson, self.config.teacher_share)
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
