@@ -19,31 +19,26 @@ std::vector<T> expanded(const Value& value, std::vector<T> compact) {
   return dense;
 }
 
-}  // namespace
-
-std::size_t scale_index(const Quantization& q, const Dims& dims, std::int64_t index) {
-  if (q.scale.size() == 1) return 0;
-  std::int64_t inner = 1;
-  for (std::size_t d = static_cast<std::size_t>(q.axis) + 1; d < dims.size(); ++d) inner *= dims[d];
-  return static_cast<std::size_t>(index / inner % dims[static_cast<std::size_t>(q.axis)]);
+/// Neighbouring elements that share a scale.
+std::int64_t scale_run(const Quantization& q, const Dims& dims) {
+  std::int64_t run = 1;
+  for (std::size_t d = q.scale.size() == 1 ? 0 : static_cast<std::size_t>(q.axis) + 1; d < dims.size(); ++d) run *= dims[d];
+  return run;
 }
-
-namespace {
 
 /// Calls f(scale, begin, end) for every run of elements that share a scale.
 template <class F>
 void each_scale(const Quantization& q, const Dims& dims, F f) {
-  const auto all = static_cast<std::size_t>(element_count(dims));
-  std::size_t run = all;
-  if (q.scale.size() > 1) {
-    run = 1;
-    for (std::size_t d = static_cast<std::size_t>(q.axis) + 1; d < dims.size(); ++d) run *= static_cast<std::size_t>(dims[d]);
-  }
+  const auto all = static_cast<std::size_t>(element_count(dims)), run = static_cast<std::size_t>(scale_run(q, dims));
   std::size_t scale = 0;
   for (std::size_t begin = 0; begin < all; begin += run, scale = (scale + 1) % q.scale.size()) f(scale, begin, begin + run);
 }
 
 }  // namespace
+
+std::size_t scale_index(const Quantization& q, const Dims& dims, std::int64_t index) {
+  return static_cast<std::size_t>(index / scale_run(q, dims)) % q.scale.size();
+}
 
 std::vector<std::int64_t> integer_weights(const Value& value) {
   std::vector<std::int64_t> stored = to_i64(*value.constant);

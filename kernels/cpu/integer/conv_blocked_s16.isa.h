@@ -22,12 +22,6 @@ static_assert(kMostPairs * 2 * 32768 * 255 <= INT32_MAX);
 inline constexpr int kVectors = kIntegerBlock / kLanes;
 inline constexpr int kMostPixels = kRegisters == 32 ? 8 : 4;  // two sums each
 
-inline __attribute__((always_inline)) Pairs load_pairs(const std::int16_t* p) {
-  Pairs v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
-}
-
 inline __attribute__((always_inline)) Pairs broadcast_pair(const std::int16_t* p) {
   std::int32_t both;
   std::memcpy(&both, p, sizeof both);
@@ -47,7 +41,6 @@ struct PairList {
 template <int Pixels>
 __attribute__((noinline)) void accumulate(const PairList& pairs, const std::int16_t* in, std::int64_t step, const std::int16_t* weight,
                                           std::int64_t* sums) {
-  std::int32_t high_parts[Pixels * kLanes], low_parts[Pixels * kLanes];
   for (std::int64_t begin = 0; begin < pairs.count; begin += kMostPairs) {
     Ints high[Pixels] = {}, low[Pixels] = {};
     for (std::int64_t i = begin; i < smaller(pairs.count, begin + kMostPairs); ++i, weight += 4 * kLanes) {
@@ -60,12 +53,7 @@ __attribute__((noinline)) void accumulate(const PairList& pairs, const std::int1
         low[p] = add_products(low[p], pair, w_low);
       }
     }
-#pragma GCC unroll 8
-    for (int p = 0; p < Pixels; ++p) {
-      std::memcpy(high_parts + p * kLanes, &high[p], sizeof high[p]);
-      std::memcpy(low_parts + p * kLanes, &low[p], sizeof low[p]);
-    }
-    add_parts(high_parts, low_parts, Pixels * kLanes, sums);
+    add_parts(high, low, sums);
   }
 }
 

@@ -23,12 +23,6 @@ inline __attribute__((always_inline)) Pairs load_wide(const std::int16_t* p) {
   return (Pairs) __builtin_convertvector(shorts, Ints);  // the upper half meets a weight of 0
 }
 
-inline __attribute__((always_inline)) Pairs load_pairs(const std::int16_t* p) {
-  Pairs v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
-}
-
 struct Walk {
   std::int64_t kernel_h, kernel_w, tap_row, tap_column;
 };
@@ -50,13 +44,7 @@ void accumulate(const Walk& walk, const std::int16_t* in, std::int64_t step, con
       }
     }
   }
-  std::int32_t high_parts[Pixels * kLanes], low_parts[Pixels * kLanes];
-#pragma GCC unroll 4
-  for (int p = 0; p < Pixels; ++p) {
-    std::memcpy(high_parts + p * kLanes, &high[p], sizeof high[p]);
-    std::memcpy(low_parts + p * kLanes, &low[p], sizeof low[p]);
-  }
-  add_parts(high_parts, low_parts, Pixels * kLanes, sums);
+  add_parts(high, low, sums);
 }
 
 template <int Pixels>

@@ -35,14 +35,6 @@ struct Finish {
 #if defined(__AVX512F__)
 typedef std::int32_t Block __attribute__((vector_size(kIntegerBlock)));
 inline __attribute__((always_inline)) void store_block(std::uint8_t* to, Block bytes) { std::memcpy(to, &bytes, sizeof bytes); }
-
-/// Four vectors of a pixel's outputs, v: bytes of the first in the lowest 128 bits, and so on. The bytes' range is the clamp's lower bound.
-inline __attribute__((always_inline)) Ints to_bytes(const Ints (&v)[4], __m512i zero) {
-  const __m512i ab = _mm512_adds_epi16(_mm512_packs_epi32((__m512i)v[0], (__m512i)v[1]), zero);
-  const __m512i cd = _mm512_adds_epi16(_mm512_packs_epi32((__m512i)v[2], (__m512i)v[3]), zero);
-  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);  // packing goes by 128 bits
-  return (Ints)_mm512_maskz_permutexvar_epi32(0xFFFF, order, _mm512_packus_epi16(ab, cd));
-}
 #endif
 
 template <int Pixels, int Vectors>
@@ -104,7 +96,7 @@ void tile(const Panel& panel, const Place* places, std::int64_t number, const st
           x = x + to_floats(load_bytes(residual + places[p].residual + v * f.residual_block) - residual_zero) * residual_multiplier;
         outputs[v] = nearest_even(high < x ? high : x);
       }
-      const Ints bytes = to_bytes(outputs, zero);
+      const auto bytes = (Ints)bytes_in_order(pack_pairs(outputs[0], outputs[1], zero), pack_pairs(outputs[2], outputs[3], zero));
       std::uint8_t* to = out + places[p].out;
       store_block(to, __builtin_shufflevector(bytes, bytes, 0, 1, 2, 3));
       if constexpr (Vectors > 1) store_block(to + f.out_block, __builtin_shufflevector(bytes, bytes, 4, 5, 6, 7));

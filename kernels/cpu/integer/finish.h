@@ -53,6 +53,17 @@ inline __attribute__((always_inline)) void store_bytes(std::uint8_t* p, Ints v) 
 #endif
 }
 
+#if defined(__AVX512F__)
+/// Two and four vectors of 16 outputs as bytes side by side: v + zero, clamped to a byte. |zero| < 256.
+inline __attribute__((always_inline)) __m512i pack_pairs(Ints a, Ints b, __m512i zero) {
+  return _mm512_adds_epi16(_mm512_packs_epi32((__m512i)a, (__m512i)b), zero);
+}
+inline __attribute__((always_inline)) __m512i bytes_in_order(__m512i ab, __m512i cd) {
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);  // packing goes by 128 bits
+  return _mm512_maskz_permutexvar_epi32(0xFFFF, order, _mm512_packus_epi16(ab, cd));
+}
+#endif
+
 /// v through an activation that is no clamp, in real numbers; by the scalar definition, compiled once for all instruction sets.
 [[maybe_unused]] __attribute__((noinline)) void activate_reals(const Requantize& q, float* v, std::int64_t n) {
   activate_row(q.activation, v, n);

@@ -19,6 +19,24 @@ inline std::int16_t low_part(int weight) { return static_cast<std::int16_t>(weig
   for (std::int64_t i = 0; i < count; ++i) sums[i] += std::int64_t{high[i]} * 256 + low[i];
 }
 
+/// Adds the sums of products with either part, of `Pixels` vectors.
+template <int Pixels>
+inline __attribute__((always_inline)) void add_parts(const Ints (&high)[Pixels], const Ints (&low)[Pixels], std::int64_t* sums) {
+  std::int32_t high_parts[Pixels * kLanes], low_parts[Pixels * kLanes];
+#pragma GCC unroll 8
+  for (int p = 0; p < Pixels; ++p) {
+    std::memcpy(high_parts + p * kLanes, &high[p], sizeof high[p]);
+    std::memcpy(low_parts + p * kLanes, &low[p], sizeof low[p]);
+  }
+  add_parts(high_parts, low_parts, Pixels * kLanes, sums);
+}
+
+inline __attribute__((always_inline)) Pairs load_pairs(const std::int16_t* p) {
+  Pairs v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
 /// The channels that a tile computes, and where they go.
 struct Lanes {
   const std::int64_t* start;  ///< the sum's first term: -in_zero times the sum of the channel's weights

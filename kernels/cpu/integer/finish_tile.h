@@ -8,17 +8,6 @@
 namespace konv::KONV_ISA {
 namespace {
 
-#if defined(__AVX512F__)
-/// Two and four pixels of 16 channels side by side: v + zero, clamped to a byte. |zero| < 256.
-inline __attribute__((always_inline)) __m512i pack_pairs(Ints a, Ints b, __m512i zero) {
-  return _mm512_adds_epi16(_mm512_packs_epi32((__m512i)a, (__m512i)b), zero);
-}
-inline __attribute__((always_inline)) __m512i bytes_in_order(__m512i ab, __m512i cd) {
-  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);  // packing goes by 128 bits
-  return _mm512_maskz_permutexvar_epi32(0xFFFF, order, _mm512_packus_epi16(ab, cd));
-}
-#endif
-
 /// The sums of a tile, [vector of output channels][row][pixel], and where they go; pixels lie kIntegerBlock elements apart, in the residual, too.
 struct TileSums {
   const Ints* sums;
