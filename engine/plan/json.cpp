@@ -106,13 +106,23 @@ std::size_t family_index(const std::string& name) {
 }  // namespace
 
 void to_json(nlohmann::json& j, const Step& s) {
-  j = {{"name", s.name},     {"op", s.op},         {"kernel", s.kernel},        {"family", family(s.work)}, {"nodes", s.nodes},
-       {"inputs", s.inputs}, {"output", s.output}, {"chunks", s.chunks},        {"workspace", s.workspace}, {"packed", s.packed},
-       {"macs", s.macs},     {"cost", s.cost},     {"candidates", s.candidates}};
-  if (s.weight_type != DType::float32) j["weight_type"] = name(s.weight_type);
-  if (s.input_type != DType::float32) j["input_type"] = name(s.input_type);
-  if (s.with_previous) j["with_previous"] = true;
-  if (s.rows_at_once > 0) j["rows_at_once"] = s.rows_at_once;
+  j = {{"name", s.name},
+       {"op", s.op},
+       {"kernel", s.kernel},
+       {"family", family(s.work)},
+       {"nodes", s.nodes},
+       {"inputs", s.inputs},
+       {"output", s.output},
+       {"chunks", s.chunks},
+       {"workspace", s.workspace},
+       {"packed", s.packed},
+       {"macs", s.macs},
+       {"cost", s.cost},
+       {"candidates", s.candidates},
+       {"weight_type", s.weight_type},
+       {"input_type", s.input_type},
+       {"with_previous", s.with_previous},
+       {"rows_at_once", s.rows_at_once}};
   std::visit([&](const auto& work) { j["work"] = work; }, s.work);
 }
 
@@ -129,10 +139,10 @@ void from_json(const nlohmann::json& j, Step& s) {
   j.at("macs").get_to(s.macs);
   j.at("cost").get_to(s.cost);
   j.at("candidates").get_to(s.candidates);
-  s.weight_type = dtype_from_name(j.value("weight_type", "float32")).value_or(DType::float32);
-  s.input_type = dtype_from_name(j.value("input_type", "float32")).value_or(DType::float32);
-  s.with_previous = j.value("with_previous", false);
-  s.rows_at_once = j.value("rows_at_once", std::int64_t{0});
+  j.at("weight_type").get_to(s.weight_type);
+  j.at("input_type").get_to(s.input_type);
+  j.at("with_previous").get_to(s.with_previous);
+  j.at("rows_at_once").get_to(s.rows_at_once);
   s.work = read_work(j.at("work"), family_index(j.at("family")));
 }
 

@@ -102,9 +102,8 @@ void expect_constant_bias(const Builder& b, const Node& node, ValueId bias) {
 }
 
 Choice<IntegerConvKernel> choose_conv(Builder& b, const Node& node, const IntegerConvShape& shape, bool plain_only) {
-  const auto asked_for = b.options.asked_for.find(node.name);
   const auto reject = [&](const IntegerConvKernel& kernel) -> const char* {
-    if (asked_for != b.options.asked_for.end() && asked_for->second != kernel.name) return "another was asked for";
+    if (const char* reason = refuse_unasked(b, node, kernel.name)) return reason;
     return plain_only && (kernel.code->in_block > 1 || kernel.code->out_block > 1) ? "the image has one dimension" : nullptr;
   };
   const auto reorders = [&](const IntegerConvKernel& kernel) {

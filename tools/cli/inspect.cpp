@@ -43,8 +43,8 @@ void print_plan(const Json& plan) {
                 (refused.empty() ? fmt::format("{:.1f} us", 1e6 * other["cost"].get<double>()) : refused);
     }
     std::string kernel = step["kernel"];
-    if (step.contains("rows_at_once")) kernel += fmt::format(", {} rows at a time", step["rows_at_once"].dump());
-    if (step.contains("with_previous")) kernel += ", with the step before";
+    if (step["rows_at_once"] > 0) kernel += fmt::format(", {} rows at a time", step["rows_at_once"].dump());
+    if (step["with_previous"] == true) kernel += ", with the step before";
     rows.push_back({step["name"], step["op"], kernel, fmt::format("{:.1f}", 1e6 * step["cost"].get<double>()), others});
   }
   const auto device = plan["device"].get<std::string>();

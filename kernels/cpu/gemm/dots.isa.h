@@ -1,5 +1,6 @@
 // Matrix products whose K lies innermost on both sides (a fully connected layer's weight [N][K] as it is saved): every element of the result is a
-// dot product of two rows, nothing is packed. b may be of bfloat16, which is widened as it is read. Tiles of 4 x 4 results keep 16 sums, a vector of K positions each, that are folded at the end.
+// dot product of two rows, nothing is packed. b may be of bfloat16, which is widened as it is read. Tiles of 4 x 4 results keep 16 sums, a vector of K
+// positions each, that are folded at the end.
 #include <type_traits>
 
 #include "kernels/cpu/bfloat16.h"
