@@ -22,8 +22,9 @@ class ChunkFunction {
   void (*call_)(const void*, std::int64_t, int);
 };
 
-/// Chunks are claimed one by one from a counter: a thread that the operating system has taken off its core holds at most one, so nobody waits for a thread
-/// that has nothing to do. Idle threads spin for about 50 us, which bridges the gap between layers, then sleep.
+/// Every thread has a share of consecutive chunks, the same part of every layer, so that it mostly reads what it wrote itself; who has none left helps the
+/// next. Chunks are claimed one by one: a thread that the operating system has taken off its core holds at most one, so nobody waits for a thread that has
+/// nothing to do. Idle threads spin for about 50 us, which bridges the gap between layers, then sleep.
 class ThreadPool {
  public:
   /// `threads` in all, the caller of run() included; 0 = one per core that this process may use.
@@ -32,7 +33,7 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  int threads() const { return static_cast<int>(workers_.size()) + 1; }
+  int threads() const { return static_cast<int>(shares_.size()); }
 
   /// Calls f(chunk, thread) for every chunk in [0, chunks), 0 <= thread < threads(), and returns when all are done. Only for the holder of the pool.
   void run(std::int64_t chunks, ChunkFunction f);
@@ -47,15 +48,21 @@ class ThreadPool {
     std::int64_t chunks = 0;
   };
 
+  struct alignas(64) Share {
+    std::atomic<std::uint64_t> ticket{0};  // epoch << 32 | chunks nobody has claimed yet
+  };
+
   void work(int thread);
-  bool claim(std::int64_t& chunk);
+  /// Claims and calls until nobody has anything left; whether there was anything.
+  bool work_off(int thread);
+  bool claim(int share, std::int64_t& chunk);
+  std::int64_t share_end(int share) const { return job_.chunks * (share + 1) / threads(); }
 
   Job job_;
-  std::uint32_t epoch_ = 0;
-  alignas(64) std::atomic<std::uint64_t> ticket_{0};  // epoch << 32 | chunks nobody has claimed yet
+  std::vector<Share> shares_;
+  alignas(64) std::atomic<std::uint32_t> epoch_{0};  // jobs so far: sleepers wait for it to change
   alignas(64) std::atomic<std::int64_t> done_{0};
-  alignas(64) std::atomic<std::uint32_t> wake_{0};  // sleepers wait for it to change
-  std::atomic<int> sleeping_{0};
+  alignas(64) std::atomic<int> sleeping_{0};
   std::atomic<bool> stop_{false};
   std::atomic<bool> busy_{false};
   std::vector<std::thread> workers_;
