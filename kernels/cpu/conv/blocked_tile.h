@@ -37,6 +37,7 @@ inline __attribute__((always_inline)) void accumulate(const Walk& walk, const fl
     for (std::int64_t ky = 0; ky < walk.kernel_h; ++ky, row += walk.tap_row) {
       const float* tap = row;
       for (std::int64_t kx = 0; kx < walk.kernel_w; ++kx, tap += walk.tap_column) {
+#pragma GCC unroll 4
         for (int c = 0; c < InBlock; ++c, weight += kLanes) {
           Vector w[Blocks];
 #pragma GCC unroll 4
@@ -45,11 +46,7 @@ inline __attribute__((always_inline)) void accumulate(const Walk& walk, const fl
             __builtin_prefetch(weight + b * walk.weight_block + 16 * kLanes);
           }
 #pragma GCC unroll 16
-          for (int p = 0; p < Pixels; ++p) {
-            const float x = tap[p * Step * InBlock + c];
-#pragma GCC unroll 4
-            for (int b = 0; b < Blocks; ++b) acc[b][p] += x * w[b];
-          }
+          for (int p = 0; p < Pixels; ++p) multiply_add(tap[p * Step * InBlock + c], w, p, acc);
         }
       }
     }
@@ -90,23 +87,25 @@ struct Finish {
 
 /// What a vector can do before it is stored: ReLU, and clipping as MobileNet's ReLU6 does, to bounds that keep zero (of lanes behind the last channel).
 struct Bounds {
-  bool below, above;
   Vector low, high;
 
   explicit Bounds(const Activation& a)
-      : below(a.kind == ActivationKind::relu || is_clip(a)),
-        above(is_clip(a)),
-        low(broadcast(is_clip(a) ? a.alpha : 0.0f)),
-        high(broadcast(a.beta)) {}
+      : low(broadcast(is_clip(a)                       ? a.alpha
+                      : a.kind == ActivationKind::relu ? 0.0f
+                                                       : -kInfinity)),
+        high(broadcast(is_clip(a) ? a.beta : kInfinity)) {}
   /// Nothing remains to be done behind apply().
   static bool suffice(const Activation& a) { return a.kind == ActivationKind::none || a.kind == ActivationKind::relu || is_clip(a); }
   static bool is_clip(const Activation& a) { return a.kind == ActivationKind::clip && a.alpha <= 0 && a.beta >= 0; }
 
-  inline __attribute__((always_inline)) Vector apply(Vector x) const {  // keeps NaN
-    if (below) x = x < low ? low : x;
-    if (above) x = x > high ? high : x;
-    return x;
+  inline __attribute__((always_inline)) Vector apply(
+      Vector x) const {  // keeps NaN; two instructions, where asking which of them are needed takes three
+    x = x < low ? low : x;
+    return x > high ? high : x;
   }
+
+ private:
+  static constexpr float kInfinity = __builtin_inff();
 };
 
 template <int Pixels, int Blocks>

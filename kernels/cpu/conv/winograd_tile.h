@@ -28,12 +28,12 @@ inline __attribute__((always_inline)) void transform_input_line(const Vector (&d
 
 inline __attribute__((always_inline)) void transform_input_line(const Vector (&d)[6], Vector (&t)[6]) {
   const Vector a = d[4] - 4.0f * d[2], b = d[3] - 4.0f * d[1], c = d[4] - d[2], e = 2.0f * (d[3] - d[1]);
-  t[0] = 4.0f * d[0] - 5.0f * d[2] + d[4];
+  t[0] = 4.0f * d[0] + (d[4] - 5.0f * d[2]);
   t[1] = a + b;
   t[2] = a - b;
   t[3] = c + e;
   t[4] = c - e;
-  t[5] = 4.0f * d[1] - 5.0f * d[3] + d[5];
+  t[5] = 4.0f * d[1] + (d[5] - 5.0f * d[3]);
 }
 
 inline __attribute__((always_inline)) void transform_input_line(const Vector (&d)[8], Vector (&t)[8]) {
@@ -133,30 +133,29 @@ Tiling tiling(const ConvShape& s, bool alone) {
   return t;
 }
 
-/// `Far`: the weights of one output block from `ahead` on are brought to the second cache meanwhile.
-template <int Width, int Blocks, bool Far>
+/// What is fetched ahead. A point's first pass: its weights. Others find those in the first cache, if they are not too many. Far: the weights of one output
+/// block from `ahead` on, too, to the second cache.
+enum class Fetch { nothing, weights, far };
+
+template <int Width, int Blocks, Fetch Ahead>
 void multiply(std::int64_t in_blocks, std::int64_t points, std::int64_t u_block, const float* v, const float* u, const float* ahead,
               float* m) {
   Vector acc[Blocks][Width] = {};
   for (std::int64_t block = 0; block < in_blocks; ++block, v += points * kPoint) {
+#pragma GCC unroll 4
     for (int c = 0; c < kLanes; ++c, u += kLanes) {
       Vector w[Blocks];
 #pragma GCC unroll 4
       for (int b = 0; b < Blocks; ++b) {
         w[b] = load(u + b * u_block);
-        __builtin_prefetch(u + b * u_block + 16 * kLanes);
+        if constexpr (Ahead != Fetch::nothing) __builtin_prefetch(u + b * u_block + 16 * kLanes);
       }
-      __builtin_prefetch(v + kPoint + c * kLanes);  // the next point's tile
-      if constexpr (Far) {
+      if constexpr (Ahead == Fetch::far) {
         __builtin_prefetch(ahead, 0, 2);
         ahead += kLanes;
       }
 #pragma GCC unroll 16
-      for (int p = 0; p < Width; ++p) {
-        const float x = v[p * kLanes + c];
-#pragma GCC unroll 4
-        for (int b = 0; b < Blocks; ++b) acc[b][p] += x * w[b];
-      }
+      for (int p = 0; p < Width; ++p) multiply_add(v[p * kLanes + c], w, p, acc);
     }
   }
 #pragma GCC unroll 4
@@ -168,15 +167,17 @@ void multiply(std::int64_t in_blocks, std::int64_t points, std::int64_t u_block,
 
 using MultiplyFunction = void (*)(std::int64_t, std::int64_t, std::int64_t, const float*, const float*, const float*, float*);
 
-template <int Blocks, bool Far, int... Widths>
+template <int Blocks, Fetch Ahead, int... Widths>
 MultiplyFunction multiply_of(WidthList<Widths...>, int width) {
   MultiplyFunction found = nullptr;
-  ((found = width == Widths ? &multiply<Widths, Blocks, Far> : found), ...);
+  ((found = width == Widths ? &multiply<Widths, Blocks, Ahead> : found), ...);
   return found;
 }
 
 /// Transformed weights of so many bytes do not stay in the second cache from one run to the next.
 constexpr std::int64_t kFarBytes = 1 << 20;
+/// Weights of a point that stay in the first cache while a pass reads and writes its tiles.
+constexpr std::int64_t kNearFloats = 4 << 10;
 
 /// M of `Blocks` output blocks: every point's product, tiles in the width that wastes least.
 template <int Blocks>
@@ -185,12 +186,13 @@ void products(const Tiling& t, std::int64_t points, std::int64_t tiles, const fl
   using List = typename TileWidths<Blocks>::List;
   const int width = best_width(List{}, tiles);
   const bool far = t.out_blocks * points * u_point * 4 > kFarBytes;
-  const MultiplyFunction run = far ? multiply_of<Blocks, true>(List{}, width) : multiply_of<Blocks, false>(List{}, width);
+  const MultiplyFunction first = far ? multiply_of<Blocks, Fetch::far>(List{}, width) : multiply_of<Blocks, Fetch::weights>(List{}, width);
+  const MultiplyFunction other = far || Blocks * u_point > kNearFloats ? first : multiply_of<Blocks, Fetch::nothing>(List{}, width);
   for (std::int64_t p = 0; p < points; ++p, u += u_point) {
     for (std::int64_t begin = 0, block = 0; begin < tiles; begin += width, block = (block + 1) % Blocks) {
-      const std::int64_t first = smaller(begin, tiles - width) * kLanes;
+      const std::int64_t tile = smaller(begin, tiles - width) * kLanes;
       const float* next = u + (block * points + 1) * u_point;  // of the next point, for every pass another block's
-      run(t.in_blocks, points, points * u_point, v + p * kPoint + first, u, next, m + p * kPoint + first);
+      (begin == 0 ? first : other)(t.in_blocks, points, points * u_point, v + p * kPoint + tile, u, next, m + p * kPoint + tile);
     }
   }
 }
@@ -250,32 +252,68 @@ void transform_inputs(const ConvArgs& args, const Tiling& t, Range tiles, float*
   }
 }
 
-/// The products of a tile to Tile rows, of which transform_output_line() makes sums.
+/// The products of a tile to Tile rows, of which transform_output_line() makes sums; point (1, 1) is part of every output pixel and takes the bias along.
 template <int Tile>
-inline __attribute__((always_inline)) void transform_columns(const float* m, Vector (&lines)[Tile][Tile + 2]) {
+inline __attribute__((always_inline)) void transform_columns(const float* m, Vector bias, Vector (&lines)[Tile][Tile + 2]) {
 #pragma GCC unroll 8
   for (int j = 0; j < Tile + 2; ++j) {
     Vector d[Tile + 2], t[Tile];
 #pragma GCC unroll 8
     for (int i = 0; i < Tile + 2; ++i) d[i] = load(m + (i * (Tile + 2) + j) * kPoint);
+    if (j == 1) d[1] += bias;
     transform_output_line(d, t);
 #pragma GCC unroll 8
     for (int i = 0; i < Tile; ++i) lines[i][j] = t[i];
   }
 }
 
-/// Bias, residual and ReLU of `columns` pixels of a row, from its line of products.
+/// Residual and ReLU of `columns` pixels of a row, from its line of products.
 template <int Tile>
-inline __attribute__((always_inline)) void finish_line(const Vector (&line)[Tile + 2], Vector bias, const float* add, const Bounds& bounds,
-                                                       float* to, std::int64_t columns) {
+inline __attribute__((always_inline)) void finish_line(const Vector (&line)[Tile + 2], const float* add, const Bounds& bounds, float* to,
+                                                       std::int64_t columns) {
   Vector y[Tile];
   transform_output_line(line, y);
+  if (add) {
+#pragma GCC unroll 8
+    for (int c = 0; c < Tile; ++c) {
+      if (c < columns) y[c] += load(add + c * kLanes);
+    }
+  }
 #pragma GCC unroll 8
   for (int c = 0; c < Tile; ++c) {
-    if (c >= columns) break;
-    Vector x = y[c] + bias;
-    if (add) x += load(add + c * kLanes);
-    store(to + c * kLanes, bounds.apply(x));
+    if (c < columns) store(to + c * kLanes, bounds.apply(y[c]));
+  }
+}
+
+/// Where an output block of a tile is written, and from where its residual is added.
+struct TileEnds {
+  float* to;
+  std::int64_t to_row;
+  const float* add;  ///< or null
+  std::int64_t add_row;
+};
+
+template <int Tile>
+inline __attribute__((always_inline)) void finish_whole(const float* m, Vector bias, const Bounds& bounds, const TileEnds& ends) {
+  Vector lines[Tile][Tile + 2];
+  transform_columns<Tile>(m, bias, lines);
+#pragma GCC unroll 8
+  for (int r = 0; r < Tile; ++r) {
+    finish_line<Tile>(lines[r], ends.add ? ends.add + r * ends.add_row : nullptr, bounds, ends.to + r * ends.to_row, Tile);
+  }
+}
+
+/// A tile that is cut off at the image's edge, or whose activation is more than bounds. Apart, so that the lines of others stay in registers.
+template <int Tile>
+__attribute__((noinline)) void finish_part(const float* m, Vector bias, const Activation& activation, const TileEnds& ends,
+                                           std::int64_t rows, std::int64_t columns, std::int64_t channels) {
+  const Bounds bounds(activation);
+  Vector lines[Tile][Tile + 2];
+  transform_columns<Tile>(m, bias, lines);
+  for (int r = 0; r < rows; ++r) {
+    float* row = ends.to + r * ends.to_row;
+    finish_line<Tile>(lines[r], ends.add ? ends.add + r * ends.add_row : nullptr, bounds, row, columns);
+    if (!Bounds::suffice(activation)) activate_blocked(activation, row, columns, channels);
   }
 }
 
@@ -290,24 +328,14 @@ void transform_outputs(const ConvArgs& args, const Tiling& t, Range tiles, std::
   const Vector bias = load(Biases<1>(args.bias, block * kLanes, s.out_channels).at);
   TilePlace at = place<Tile>(t, tiles.begin);
   for (std::int64_t i = tiles.begin; i < tiles.end; ++i, at.next<Tile>(t), m += kLanes) {
-    Vector lines[Tile][Tile + 2];
-    transform_columns<Tile>(m, lines);
-    float* to = out.f32() + at.n * out.strides[0] + block * out.strides[1] + at.y * out.strides[2] + at.x * kLanes;
-    const float* add = residual.data ? residual.f32() + at.n * residual.strides[0] + block * residual.strides[1] +
-                                           at.y * residual.strides[2] + at.x * kLanes
-                                     : nullptr;
-    const std::int64_t rows = smaller(Tile, height - at.y), columns = smaller(Tile, width - at.x);
-    if (rows == Tile && columns == Tile && simple) {
-#pragma GCC unroll 8
-      for (int r = 0; r < Tile; ++r) {
-        finish_line<Tile>(lines[r], bias, add ? add + r * residual.strides[2] : nullptr, bounds, to + r * out.strides[2], Tile);
-      }
-      continue;
-    }
-    for (int r = 0; r < rows; ++r) {
-      float* row = to + r * out.strides[2];
-      finish_line<Tile>(lines[r], bias, add ? add + r * residual.strides[2] : nullptr, bounds, row, columns);
-      if (!simple) activate_blocked(args.activation, row, columns, channels);
+    const auto in_block = [&](const TensorView& image) {
+      return image.f32() + at.n * image.strides[0] + block * image.strides[1] + at.y * image.strides[2] + at.x * kLanes;
+    };
+    const TileEnds ends{in_block(out), out.strides[2], residual.data ? in_block(residual) : nullptr, residual.strides[2]};
+    if (at.y + Tile <= height && at.x + Tile <= width && simple) {
+      finish_whole<Tile>(m, bias, bounds, ends);
+    } else {
+      finish_part<Tile>(m, bias, args.activation, ends, smaller(Tile, height - at.y), smaller(Tile, width - at.x), channels);
     }
   }
 }
