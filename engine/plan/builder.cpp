@@ -343,6 +343,7 @@ Plan Builder::finish() {
   insert_halo_fills();
   share_slots(plan_);
   assign_offsets(plan_);
+  drop_halo_fills(plan_);
   for (const Step& step : plan_.steps) {
     plan_.workspace_bytes = std::max(plan_.workspace_bytes, step.workspace);
     plan_.packed_bytes += step.packed;

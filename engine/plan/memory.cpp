@@ -158,4 +158,24 @@ void assign_offsets(Plan& plan) {
   }
 }
 
+void drop_halo_fills(Plan& plan) {
+  const auto value = [&](int v) -> const Value& { return plan.values[static_cast<std::size_t>(v)]; };
+  const auto overlap = [&](int a, int b) {
+    return value(a).offset < value(b).offset + value(b).bytes && value(b).offset < value(a).offset + value(a).bytes;
+  };
+  const auto same_halo = [&](int a, int b) { return value(a).offset == value(b).offset && lie_alike(value(a), value(b)); };
+
+  std::vector<int> filled;  // values whose halo is in the arena at this point of a run
+  std::erase_if(plan.steps, [&](const Step& step) {
+    const int written = root(plan, step.output);
+    if (value(written).storage != Storage::arena) return false;
+    const bool fill = std::holds_alternative<HaloStep>(step.work);
+    const auto is_there = [&](int v) { return same_halo(v, written); };
+    if (fill && std::any_of(filled.begin(), filled.end(), is_there)) return true;
+    std::erase_if(filled, [&](int v) { return overlap(v, written) && !is_there(v); });
+    if (fill) filled.push_back(written);
+    return false;
+  });
+}
+
 }  // namespace konv::plan

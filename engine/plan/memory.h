@@ -21,6 +21,10 @@ void share_slots(Plan& plan);
 /// to the end, a view's parent as long as the view. Greedy by size (Pisarchyk and Lee, arXiv 2001.03288).
 void assign_offsets(Plan& plan);
 
+/// Leaves out halo fills of values that lie where an earlier one with the same halo lay, if nothing else was written there since: steps write no halo but
+/// what halo fills do. Offsets are assigned.
+void drop_halo_fills(Plan& plan);
+
 /// The arena value that `value` is part of, itself if it is none's.
 int root(const Plan& plan, int value);
 

@@ -1,6 +1,9 @@
 // Plans as data: layouts, views, memory, JSON, refusals.
 #include <doctest/doctest.h>
 
+#include <list>
+#include <tuple>
+
 #include <konv/error.hpp>
 
 #include "engine/plan/json.h"
@@ -134,6 +137,56 @@ TEST_CASE("the halo is the maximum over the consumers") {
   graph.add_output(add_conv(graph, rng, "c", a, 16, 16, {.kernel = {5, 1}, .pads = {2, 0, 0, 0}}));
   const Plan p = plan_for(graph, 1, {.conv_kernels = kBlocked});
   CHECK(value(p, graph.value(a).name).layout.halo == Halo{2, 0, 1, 2});
+}
+
+/// Who reads a halo finds it filled: byte by byte, steps that fill none spoil what does not lie as their output does.
+void check_halos(const Plan& p) {
+  const auto placement = [](const plan::Value& v) {
+    return std::tuple(v.offset, v.dims, v.layout.halo.top, v.layout.halo.left, v.strides, v.start);
+  };
+  using Placement = decltype(placement(p.values[0]));
+  std::vector<const Placement*> filled(static_cast<std::size_t>(p.arena_bytes), nullptr);
+  std::list<Placement> placements;
+  const auto each_byte = [&](const plan::Value& v, const auto& f) {
+    std::for_each(filled.begin() + v.offset, filled.begin() + v.offset + v.bytes, f);
+  };
+  for (const plan::Step& step : p.steps) {
+    for (int input : step.inputs) {
+      if (input < 0 || p.values[static_cast<std::size_t>(plan::root(p, input))].storage != Storage::arena) continue;
+      const plan::Value& v = p.values[static_cast<std::size_t>(plan::root(p, input))];
+      if (v.layout.halo.empty()) continue;
+      bool there = true;
+      each_byte(v, [&](const Placement* at) { there = there && at && *at == placement(v); });
+      CHECK_MESSAGE(there, step.name << " reads a halo of " << v.name << " that is not there");
+    }
+    const plan::Value& v = p.values[static_cast<std::size_t>(plan::root(p, step.output))];
+    if (v.storage != Storage::arena) continue;
+    const Placement& mine = placements.emplace_back(placement(v));
+    each_byte(v, [&](const Placement*& at) {
+      if (step.op == "Halo") at = &mine;
+      if (at && *at != mine) at = nullptr;
+    });
+  }
+}
+
+TEST_CASE("a halo that is still there is not filled again") {
+  Rng rng(8);
+  for (const std::int64_t middle : {16, 64}) {  // channels of the fourth image: wider ones lie where the others' halos were
+    Graph graph;
+    ValueId x = graph.add_input("x", DType::float32, {Dim::symbol("N"), 16, 9, 9});
+    std::int64_t channels = 16;
+    for (int i = 0; i < 8; ++i) {
+      const std::int64_t out = i == 3 ? middle : 16;
+      x = add_conv(graph, rng, "c" + std::to_string(i), x, channels, out, {.pads = {1, 1, 1, 1}});
+      channels = out;
+    }
+    graph.add_output(x);
+    const Plan p = plan_for(graph, 2, {.conv_kernels = kBlocked});
+    check_memory(p);
+    check_halos(p);
+    const auto fills = std::count_if(p.steps.begin(), p.steps.end(), [](const plan::Step& step) { return step.op == "Halo"; });
+    CHECK(fills == (middle == 16 ? 2 : 6));  // of 8
+  }
 }
 
 TEST_CASE("a concat is a layout: its inputs are views of it") {
