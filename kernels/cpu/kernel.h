@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <span>
 
+#include "kernels/base/divide.h"
 #include "kernels/base/isa.h"
 #include "kernels/base/machine.h"
 
@@ -31,8 +32,5 @@ struct Kernel {
   double (*cost)(const Shape&, const Machine&);  ///< predicted seconds on one core
   const CodeType* code;
 };
-
-inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-inline std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
 
 }  // namespace konv

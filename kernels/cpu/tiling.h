@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/base/divide.h"
+
 namespace konv {
 
 struct Range {
@@ -32,22 +34,19 @@ struct PlaneTiles {
 };
 
 static inline PlaneTiles tile_planes(std::int64_t planes, std::int64_t rows, std::int64_t work_per_row, std::int64_t target) {
-  const std::int64_t rows_wanted = larger(1, target / larger(1, work_per_row));
+  const std::int64_t rows_wanted = larger(1, quotient(target, larger(1, work_per_row)));
   PlaneTiles t{1, larger(1, rows), 0, 0};
   if (rows_wanted >= rows) {
-    t.planes_per_chunk = clamped(rows_wanted / larger(1, rows), 1, larger(1, planes));
+    t.planes_per_chunk = clamped(quotient(rows_wanted, larger(1, rows)), 1, larger(1, planes));
   } else {
-    const std::int64_t tiles = (rows + rows_wanted - 1) / rows_wanted;
-    t.rows_per_chunk = (rows + tiles - 1) / tiles;
+    t.rows_per_chunk = ceil_div(rows, ceil_div(rows, rows_wanted));
   }
-  t.plane_chunks = (planes + t.planes_per_chunk - 1) / t.planes_per_chunk;
-  t.row_chunks = (rows + t.rows_per_chunk - 1) / t.rows_per_chunk;
+  t.plane_chunks = ceil_div(planes, t.planes_per_chunk);
+  t.row_chunks = ceil_div(rows, t.rows_per_chunk);
   return t;
 }
 
 /// Chunks of a flat index space.
-static inline std::int64_t flat_chunks(std::int64_t count, std::int64_t per_chunk = kChunkElements) {
-  return (count + per_chunk - 1) / per_chunk;
-}
+static inline std::int64_t flat_chunks(std::int64_t count, std::int64_t per_chunk = kChunkElements) { return ceil_div(count, per_chunk); }
 
 }  // namespace konv
