@@ -38,7 +38,7 @@ Tiles tiles(const ConvShape& s) {
 template <int Width, int Blocks, int Step, int InBlock>
 void tile(const Walk& walk, const float* in, const float* weight, const Finish& f, float* out, const float* residual) {
   Sums<Width, Blocks> sums;
-  accumulate<Width, Blocks, Step, InBlock>(walk, in, weight, sums);
+  accumulate<Width, Blocks, Step, InBlock>(walk, in, weight, f.bias, sums);
   finish(f, sums, out, residual);
 }
 
@@ -53,13 +53,18 @@ TileFunction tile_of(WidthList<Widths...>, int width) {
 
 /// Rows of one image for `Blocks` output blocks from `block` on.
 template <int Blocks, int Step, int InBlock>
-void rows(const ConvArgs& args, std::int64_t n, std::int64_t group, std::int64_t block, Range range) {
+void rows(const ConvArgs& args, const std::int64_t* taps, std::int64_t n, std::int64_t group, std::int64_t block, Range range) {
   const ConvShape& s = args.shape;
   const TensorView &in = args.in, &out = args.out, &residual = args.residual;
   const std::int64_t in_blocks = ceil_div(s.group_in(), InBlock), blocks_per_group = ceil_div(s.group_out(), kLanes);
-  const std::int64_t weight_block = in_blocks * s.kernel_h * s.kernel_w * InBlock * kLanes, first = group * blocks_per_group + block;
-  const Walk walk{in_blocks,   in.strides[1], s.kernel_h, s.kernel_w, s.dilation_h * in.strides[2], s.dilation_w * in.strides[3],
-                  weight_block};
+  const std::int64_t tap_count = s.kernel_h * s.kernel_w, weight_block = in_blocks * tap_count * InBlock * kLanes;
+  const std::int64_t first = group * blocks_per_group + block;
+  const Walk walk{.blocks = in_blocks,
+                  .block_stride = in.strides[1],
+                  .taps = taps,
+                  .tap_count = tap_count,
+                  .last_channels = s.group_in() - (in_blocks - 1) * InBlock,
+                  .weight_block = weight_block};
   const float* weight = static_cast<const float*>(args.weight) + first * weight_block;
 
   const std::int64_t channels = s.out_channels - first * kLanes;
@@ -91,29 +96,55 @@ void rows(const ConvArgs& args, std::int64_t n, std::int64_t group, std::int64_t
 }
 
 template <int Step, int InBlock>
-void blocks(const ConvArgs& args, std::int64_t n, std::int64_t group, Range range, Range out_rows) {
-  each_few_blocks(range, [&]<int Blocks>(std::int64_t first) { rows<Blocks, Step, InBlock>(args, n, group, first, out_rows); });
+void blocks(const ConvArgs& args, const std::int64_t* taps, std::int64_t n, std::int64_t group, Range range, Range out_rows) {
+  each_few_blocks(range, [&]<int Blocks>(std::int64_t first) { rows<Blocks, Step, InBlock>(args, taps, n, group, first, out_rows); });
+}
+
+void set_taps(const ConvShape& s, const TensorView& in, std::int64_t* taps) {
+  for (std::int64_t ky = 0; ky < s.kernel_h; ++ky) {
+    for (std::int64_t kx = 0; kx < s.kernel_w; ++kx) *taps++ = ky * s.dilation_h * in.strides[2] + kx * s.dilation_w * in.strides[3];
+  }
+}
+
+template <int InBlock>
+void run_chunk(const ConvArgs& args, const Tiles& t, const std::int64_t* taps, std::int64_t chunk) {
+  const ConvShape& s = args.shape;
+  const std::int64_t parts = t.groups * t.parts;
+  const Division place = split(chunk, t.planes.row_chunks);
+  const Range planes = piece(s.batch * parts, t.planes.planes_per_chunk, place.whole);
+  const Range out_rows = piece(s.out_h(), t.planes.rows_per_chunk, place.rest);
+  for (std::int64_t p = planes.begin; p < planes.end; ++p) {
+    const Division at = split(p, t.images_inside ? s.batch : parts);
+    const Division part = split(t.images_inside ? at.whole : at.rest, t.parts);
+    const std::int64_t n = t.images_inside ? at.rest : at.whole;
+    const Range range = piece(t.blocks_per_group, t.together, part.rest);
+    if (s.stride_w == 1) {
+      blocks<1, InBlock>(args, taps, n, part.whole, range, out_rows);
+    } else {
+      blocks<2, InBlock>(args, taps, n, part.whole, range, out_rows);
+    }
+  }
 }
 
 std::int64_t chunks(const ConvShape& s) { return tiles(s).planes.count(); }
-std::size_t workspace(const ConvShape&) { return 0; }
+std::size_t workspace(const ConvShape& s) { return static_cast<std::size_t>(s.kernel_h * s.kernel_w) * sizeof(std::int64_t); }
 
 template <int InBlock>
-void run(const ConvArgs& args, std::int64_t chunk, void*) {
-  const ConvShape& s = args.shape;
-  const Tiles t = tiles(s);
-  const std::int64_t parts = t.groups * t.parts;
-  const Range planes = piece(s.batch * parts, t.planes.planes_per_chunk, chunk / t.planes.row_chunks);
-  const Range out_rows = piece(s.out_h(), t.planes.rows_per_chunk, chunk % t.planes.row_chunks);
-  for (std::int64_t p = planes.begin; p < planes.end; ++p) {
-    const std::int64_t n = t.images_inside ? p % s.batch : p / parts, part = t.images_inside ? p / s.batch : p % parts;
-    const Range range = piece(t.blocks_per_group, t.together, part % t.parts);
-    if (s.stride_w == 1) {
-      blocks<1, InBlock>(args, n, part / t.parts, range, out_rows);
-    } else {
-      blocks<2, InBlock>(args, n, part / t.parts, range, out_rows);
-    }
-  }
+void run(const ConvArgs& args, std::int64_t chunk, void* workspace) {
+  auto* taps = static_cast<std::int64_t*>(workspace);
+  set_taps(args.shape, args.in, taps);
+  run_chunk<InBlock>(args, tiles(args.shape), taps, chunk);
+}
+
+/// For a thread that works alone.
+std::int64_t one_chunk(const ConvShape&) { return 1; }
+
+template <int InBlock>
+void run_all(const ConvArgs& args, std::int64_t, void* workspace) {
+  auto* taps = static_cast<std::int64_t*>(workspace);
+  set_taps(args.shape, args.in, taps);
+  const Tiles t = tiles(args.shape);
+  for (std::int64_t chunk = 0; chunk < t.planes.count(); ++chunk) run_chunk<InBlock>(args, t, taps, chunk);
 }
 
 template <int InBlock>
@@ -142,20 +173,16 @@ void pack(const ConvShape& s, const float* weight, void* packed) {
   }
 }
 
+template <int InBlock>
+constexpr ConvCode blocked_code() {
+  return {{chunks, workspace, run<InBlock>},       InBlock, kLanes, padding_halo, packed_bytes<InBlock>, pack<InBlock>,
+          {one_chunk, workspace, run_all<InBlock>}};
+}
+
 }  // namespace
 }  // namespace KONV_ISA
 
-const ConvCode KONV_ISA_CODE(conv_blocked_f32) = {{KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run<KONV_ISA::kLanes>},
-                                                  KONV_ISA::kLanes,
-                                                  KONV_ISA::kLanes,
-                                                  padding_halo,
-                                                  KONV_ISA::packed_bytes<KONV_ISA::kLanes>,
-                                                  KONV_ISA::pack<KONV_ISA::kLanes>};
-const ConvCode KONV_ISA_CODE(conv_first_f32) = {{KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run<1>},
-                                                1,
-                                                KONV_ISA::kLanes,
-                                                padding_halo,
-                                                KONV_ISA::packed_bytes<1>,
-                                                KONV_ISA::pack<1>};
+const ConvCode KONV_ISA_CODE(conv_blocked_f32) = KONV_ISA::blocked_code<KONV_ISA::kLanes>();
+const ConvCode KONV_ISA_CODE(conv_first_f32) = KONV_ISA::blocked_code<1>();
 
 }  // namespace konv

@@ -16,11 +16,13 @@ namespace {
 /// Widest group of output blocks that a tile computes together.
 inline constexpr int kMostBlocks = 4;
 
-/// How a tile walks its input: blocks of channels, then the taps. Strides in floats.
+/// How a tile walks its input: blocks of channels, then the taps. Distances in floats.
 struct Walk {
   std::int64_t blocks, block_stride;
-  std::int64_t kernel_h, kernel_w, tap_row, tap_column;
-  std::int64_t weight_block;  ///< from the weights of one output block to the next
+  const std::int64_t* taps;  ///< of each from a pixel's first float in a block
+  std::int64_t tap_count;
+  std::int64_t last_channels;  ///< of the last block
+  std::int64_t weight_block;   ///< from the weights of one output block to the next
 };
 
 template <int Pixels, int Blocks>
@@ -28,25 +30,36 @@ struct Sums {
   Vector at[Blocks][Pixels];
 };
 
-/// `in` is the first pixel's tap (0, 0); pixels lie Step x InBlock floats apart. Weights: [input block][tap][InBlock][kLanes].
-template <int Pixels, int Blocks, int Step, int InBlock>
-inline __attribute__((always_inline)) void accumulate(const Walk& walk, const float* in, const float* weight, Sums<Pixels, Blocks>& sums) {
-  Vector acc[Blocks][Pixels] = {};
-  for (std::int64_t block = 0; block < walk.blocks; ++block, in += walk.block_stride) {
-    const float* row = in;
-    for (std::int64_t ky = 0; ky < walk.kernel_h; ++ky, row += walk.tap_row) {
-      const float* tap = row;
-      for (std::int64_t kx = 0; kx < walk.kernel_w; ++kx, tap += walk.tap_column) {
+/// What sums begin with; `bias` has kLanes for each block.
+template <int Pixels, int Blocks>
+inline __attribute__((always_inline)) void start(const float* bias, Vector (&sums)[Blocks][Pixels]) {
 #pragma GCC unroll 4
-        for (int c = 0; c < InBlock; ++c, weight += kLanes) {
+  for (int b = 0; b < Blocks; ++b) {
+    const Vector first = load(bias + b * kLanes);
+#pragma GCC unroll 16
+    for (int p = 0; p < Pixels; ++p) sums[b][p] = first;
+  }
+}
+
+/// `in` is the first pixel's first float; pixels lie Step x InBlock floats apart. Weights: [block][tap][InBlock][kLanes], those of missing channels are zeros.
+template <int Pixels, int Blocks, int Step, int InBlock>
+inline __attribute__((always_inline)) void accumulate(const Walk& walk, const float* in, const float* weight, const float* bias,
+                                                      Sums<Pixels, Blocks>& sums) {
+  constexpr int kTogether = InBlock % 4 == 0 ? 4 : 1;  // channels
+  Vector acc[Blocks][Pixels];
+  start(bias, acc);
+  for (std::int64_t block = 0; block < walk.blocks; ++block, in += walk.block_stride) {
+    const std::int64_t channels = InBlock == kTogether || block < walk.blocks - 1 ? InBlock : walk.last_channels;
+    for (std::int64_t t = 0; t < walk.tap_count; ++t, weight += InBlock * kLanes) {
+      const float *x = in + walk.taps[t], *at = weight;
+      for (std::int64_t c = 0; c < channels; c += kTogether, x += kTogether) {
+#pragma GCC unroll 4
+        for (int i = 0; i < kTogether; ++i, at += kLanes) {
           Vector w[Blocks];
 #pragma GCC unroll 4
-          for (int b = 0; b < Blocks; ++b) {
-            w[b] = load(weight + b * walk.weight_block);
-            __builtin_prefetch(weight + b * walk.weight_block + 16 * kLanes);
-          }
+          for (int b = 0; b < Blocks; ++b) w[b] = load(at + b * walk.weight_block);
 #pragma GCC unroll 16
-          for (int p = 0; p < Pixels; ++p) multiply_add(tap[p * Step * InBlock + c], w, p, acc);
+          for (int p = 0; p < Pixels; ++p) multiply_add(x[p * Step * InBlock + i], w, p, acc);
         }
       }
     }
@@ -68,9 +81,9 @@ struct Biases {
   }
 };
 
-/// Output blocks, their biases and what follows them; the pointers are those of the tile's first block.
+/// Output blocks, what their sums begin with and what follows them.
 struct Finish {
-  const float* bias;  ///< kLanes for each block
+  const float* bias;  ///< kLanes for each block, for start()
   std::int64_t out_block, residual_block;
   std::int64_t channels;  ///< that exist, from the first block on: lanes behind them stay zero
   const Activation* activation;
@@ -108,18 +121,18 @@ struct Bounds {
   static constexpr float kInfinity = __builtin_inff();
 };
 
+/// residual, activation; the pointers are those of the tile's first block.
 template <int Pixels, int Blocks>
 inline __attribute__((always_inline)) void finish(const Finish& f, Sums<Pixels, Blocks>& sums, float* out, const float* residual) {
   const Bounds bounds(*f.activation);
   const bool done = Bounds::suffice(*f.activation);
 #pragma GCC unroll 4
   for (int b = 0; b < Blocks; ++b) {
-    const Vector bias = load(f.bias + b * kLanes);
     float* to = out + b * f.out_block;
     const float* add = residual ? residual + b * f.residual_block : nullptr;
 #pragma GCC unroll 16
     for (int p = 0; p < Pixels; ++p) {
-      Vector x = sums.at[b][p] + bias;
+      Vector x = sums.at[b][p];
       if (add) x += load(add + p * kLanes);
       store(to + p * kLanes, bounds.apply(x));
     }

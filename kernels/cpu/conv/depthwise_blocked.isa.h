@@ -1,4 +1,4 @@
-// Depthwise convolution of blocked images: a vector is the channels of one pixel, so each multiply-add is one load of the input.
+// Depthwise convolution of blocked images: a vector is the channels of one pixel. Kernels of 3 and 5 columns read every pixel once for all of them.
 #include "kernels/cpu/conv/blocked_tile.h"
 #include "kernels/cpu/conv/conv.h"
 
@@ -15,66 +15,125 @@ PlaneTiles tiles(const ConvShape& s) {
   return tile_planes(s.batch * blocks(s), s.out_h(), s.out_w() * (s.kernel_h * s.kernel_w + 2) * kLanes, kChunkMacs / 2);
 }
 
-using Widths = WidthList<8, 7, 4, 1>;
+/// The kernel, strides in floats.
+struct Window {
+  std::int64_t rows, columns, row_stride, column_stride;
+};
 
-template <int Width, int Step>
-void tile(const Walk& walk, const float* in, const float* weight, const Finish& f, float* out, const float* residual) {
-  Vector acc[Width] = {};
-  const float* row = in;
-  for (std::int64_t ky = 0; ky < walk.kernel_h; ++ky, row += walk.tap_row) {
-    const float* tap = row;
-    for (std::int64_t kx = 0; kx < walk.kernel_w; ++kx, tap += walk.tap_column, weight += kLanes) {
-      const Vector w = load(weight);
+#if defined(__AVX512F__) || defined(__aarch64__)
+using Widths = WidthList<16, 14, 8, 7, 4, 1>;
+#else
+using Widths = WidthList<8, 7, 4, 1>;
+#endif
+
+/// Adds a row of the kernel, `Taps` neighbouring pixels: every pixel of the input is read once.
+template <int Width, int Step, int Taps>
+inline __attribute__((always_inline)) void accumulate_taps(const float* in, const float* weight, Vector (&acc)[Width]) {
+  Vector w[Taps];
 #pragma GCC unroll 8
-      for (int p = 0; p < Width; ++p) acc[p] += w * load(tap + p * Step * kLanes);
+  for (int k = 0; k < Taps; ++k) w[k] = load(weight + k * kLanes);
+#pragma GCC unroll 40
+  for (int i = 0; i < (Width - 1) * Step + Taps; ++i) {
+    const Vector x = load(in + i * kLanes);
+#pragma GCC unroll 8
+    for (int k = 0; k < Taps; ++k) {
+      const int p = (i - k) / Step;
+      if (i >= k && (i - k) % Step == 0 && p < Width) acc[p] += w[k] * x;
+    }
+  }
+}
+
+/// `Taps`: the kernel's columns where they are neighbours, or 0.
+template <int Width, int Step, int Taps>
+inline __attribute__((always_inline)) void tile(const Window& window, const float* in, const float* weight, const Finish& f, float* out,
+                                                const float* residual) {
+  Vector acc[1][Width];
+  start(f.bias, acc);
+  const float* row = in;
+  for (std::int64_t ky = 0; ky < window.rows; ++ky, row += window.row_stride) {
+    if constexpr (Taps > 0) {
+      accumulate_taps<Width, Step, Taps>(row, weight, acc[0]);
+      weight += Taps * kLanes;
+    } else {
+      const float* tap = row;
+      for (std::int64_t kx = 0; kx < window.columns; ++kx, tap += window.column_stride, weight += kLanes) {
+        const Vector w = load(weight);
+#pragma GCC unroll 16
+        for (int p = 0; p < Width; ++p) acc[0][p] += w * load(tap + p * Step * kLanes);
+      }
     }
   }
   Sums<Width, 1> sums;
-#pragma GCC unroll 8
-  for (int p = 0; p < Width; ++p) sums.at[0][p] = acc[p];
+#pragma GCC unroll 16
+  for (int p = 0; p < Width; ++p) sums.at[0][p] = acc[0][p];
   finish(f, sums, out, residual);
 }
 
-using TileFunction = void (*)(const Walk&, const float*, const float*, const Finish&, float*, const float*);
+/// `width` pixels that lie side by side.
+template <int Width, int Step, int Taps>
+void tiles_of_row(const Window& window, const float* in, const float* weight, const Finish& f, std::int64_t width, float* out,
+                  const float* residual) {
+  for (std::int64_t begin = 0; begin < width; begin += Width) {
+    const std::int64_t x = smaller(begin, width - Width) * kLanes;
+    tile<Width, Step, Taps>(window, in + x * Step, weight, f, out + x, residual ? residual + x : nullptr);
+  }
+}
 
-template <int Step, int... All>
-TileFunction tile_of(WidthList<All...>, int width) {
-  TileFunction found = nullptr;
-  ((found = width == All ? &tile<All, Step> : found), ...);
+using RowFunction = void (*)(const Window&, const float*, const float*, const Finish&, std::int64_t, float*, const float*);
+
+template <int Step, int Taps, int... All>
+RowFunction row_of(WidthList<All...>, int width) {
+  RowFunction found = nullptr;
+  ((found = width == All ? &tiles_of_row<All, Step, Taps> : found), ...);
   return found;
+}
+
+template <int Step>
+RowFunction row_of(const ConvShape& s, int width) {
+  if (s.dilation_w == 1 && s.kernel_w == 3) return row_of<Step, 3>(Widths{}, width);
+  if (s.dilation_w == 1 && s.kernel_w == 5) return row_of<Step, 5>(Widths{}, width);
+  return row_of<Step, 0>(Widths{}, width);
 }
 
 void run_rows(const ConvArgs& args, std::int64_t n, std::int64_t block, Range rows) {
   const ConvShape& s = args.shape;
   const TensorView &in = args.in, &out = args.out, &residual = args.residual;
-  const Walk walk{1, 0, s.kernel_h, s.kernel_w, s.dilation_h * in.strides[2], s.dilation_w * kLanes, 0};
+  const Window window{s.kernel_h, s.kernel_w, s.dilation_h * in.strides[2], s.dilation_w * kLanes};
   const float* weight = static_cast<const float*>(args.weight) + block * s.kernel_h * s.kernel_w * kLanes;
   const std::int64_t channels = s.out_channels - block * kLanes, width = s.out_w();
   const Biases<1> bias(args.bias, block * kLanes, s.out_channels);
   const Finish f{bias.at, 0, 0, channels, &args.activation};
   const int tile_width = best_width(Widths{}, width);
-  const TileFunction run = s.stride_w == 1 ? tile_of<1>(Widths{}, tile_width) : tile_of<2>(Widths{}, tile_width);
+  const RowFunction run = s.stride_w == 1 ? row_of<1>(s, tile_width) : row_of<2>(s, tile_width);
   const float* from = in.f32() + n * in.strides[0] + block * in.strides[1] - s.pad_top * in.strides[2] - s.pad_left * kLanes;
   float* to = out.f32() + n * out.strides[0] + block * out.strides[1];
   const float* add = residual.data ? residual.f32() + n * residual.strides[0] + block * residual.strides[1] : nullptr;
   for (std::int64_t y = rows.begin; y < rows.end; ++y) {
-    for (std::int64_t begin = 0; begin < width; begin += tile_width) {
-      const std::int64_t x = smaller(begin, width - tile_width);
-      run(walk, from + y * s.stride_h * in.strides[2] + x * s.stride_w * kLanes, weight, f, to + y * out.strides[2] + x * kLanes,
-          add ? add + y * residual.strides[2] + x * kLanes : nullptr);
-    }
+    run(window, from + y * s.stride_h * in.strides[2], weight, f, width, to + y * out.strides[2],
+        add ? add + y * residual.strides[2] : nullptr);
+  }
+}
+
+void run_chunk(const ConvArgs& args, const PlaneTiles& t, std::int64_t chunk) {
+  const ConvShape& s = args.shape;
+  const Division place = split(chunk, t.row_chunks);
+  const Range planes = piece(s.batch * blocks(s), t.planes_per_chunk, place.whole);
+  const Range rows = piece(s.out_h(), t.rows_per_chunk, place.rest);
+  for (std::int64_t p = planes.begin; p < planes.end; ++p) {
+    const Division at = split(p, blocks(s));
+    run_rows(args, at.whole, at.rest, rows);
   }
 }
 
 std::int64_t chunks(const ConvShape& s) { return tiles(s).count(); }
 std::size_t workspace(const ConvShape&) { return 0; }
+void run(const ConvArgs& args, std::int64_t chunk, void*) { run_chunk(args, tiles(args.shape), chunk); }
 
-void run(const ConvArgs& args, std::int64_t chunk, void*) {
-  const ConvShape& s = args.shape;
-  const PlaneTiles t = tiles(s);
-  const Range planes = piece(s.batch * blocks(s), t.planes_per_chunk, chunk / t.row_chunks);
-  const Range rows = piece(s.out_h(), t.rows_per_chunk, chunk % t.row_chunks);
-  for (std::int64_t p = planes.begin; p < planes.end; ++p) run_rows(args, p / blocks(s), p % blocks(s), rows);
+/// For a thread that works alone.
+std::int64_t one_chunk(const ConvShape&) { return 1; }
+void run_all(const ConvArgs& args, std::int64_t, void*) {
+  const PlaneTiles t = tiles(args.shape);
+  for (std::int64_t chunk = 0; chunk < t.count(); ++chunk) run_chunk(args, t, chunk);
 }
 
 std::size_t packed_bytes(const ConvShape& s) {
@@ -100,6 +159,7 @@ const ConvCode KONV_ISA_CODE(conv_depthwise_blocked_f32) = {{KONV_ISA::chunks, K
                                                             KONV_ISA::kLanes,
                                                             padding_halo,
                                                             KONV_ISA::packed_bytes,
-                                                            KONV_ISA::pack};
+                                                            KONV_ISA::pack,
+                                                            {KONV_ISA::one_chunk, KONV_ISA::workspace, KONV_ISA::run_all}};
 
 }  // namespace konv

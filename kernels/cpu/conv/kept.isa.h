@@ -36,7 +36,8 @@ struct Rows {
 
 template <int Pixels, int Blocks, int Step>
 void tile(const Rows& rows, const float* in, const float* weight, const Finish& f, float* out, const float* residual) {
-  Sums<Pixels, Blocks> sums = {};
+  Sums<Pixels, Blocks> sums;
+  start(f.bias, sums.at);
   const std::int64_t weight_block = rows.count * kLanes;
   for (std::int64_t i = 0; i < rows.count; ++i, weight += kLanes) {
     const float* x = in + rows.offsets[i];
