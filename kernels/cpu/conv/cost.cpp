@@ -41,9 +41,10 @@ double cost_im2col(const ConvShape& s, const Machine& m) {
 double cost_im2col_openblas(const ConvShape& s, const Machine& m) { return 2 * cost_im2col(s, m); }
 
 double cost_depthwise(const ConvShape& s, const Machine& m) {
-  // One load per multiply-add, and every input row is copied into a padded buffer.
+  // One load per multiply-add, and every input row is copied into a padded buffer. Rows begin and end slowly, most of all those shorter than a vector.
   const double efficiency = 0.35 * filled(s.out_w(), m);
-  return flops(s) / (m.flops * efficiency) + 2 * in_bytes(s) / m.l2_bandwidth + stream_seconds(in_bytes(s), m) +
+  const double rows = static_cast<double>(s.batch * s.out_channels * s.out_h()) * (s.out_w() < lanes(m.isa) ? 90e-9 : 45e-9);
+  return flops(s) / (m.flops * efficiency) + rows + 2 * in_bytes(s) / m.l2_bandwidth + stream_seconds(in_bytes(s), m) +
          stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
 
