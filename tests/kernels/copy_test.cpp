@@ -135,9 +135,11 @@ struct Image {
   Embedded<T> storage;
   TensorView view;
 
-  Image(const ReorderShape& s, int block, DType dtype, Rng& rng)
-      : storage({s.batch, ceil_div(s.channels, block), s.height + 4, s.width + 4, block}, dtype, rng, 0), view(storage.view()) {
-    view.data = static_cast<T*>(view.data) + 2 * view.strides[2] + 2 * view.strides[3];  // a halo of 2 all around
+  /// `halo`: pixels all around.
+  Image(const ReorderShape& s, int block, std::int64_t halo, DType dtype, Rng& rng)
+      : storage({s.batch, ceil_div(s.channels, block), s.height + 2 * halo, s.width + 2 * halo, block}, dtype, rng, 0),
+        view(storage.view()) {
+    view.data = static_cast<T*>(view.data) + halo * (view.strides[2] + view.strides[3]);
     view.rank = 4;
     view.block = block;
     view.dims[1] = s.channels, view.dims[2] = s.height, view.dims[3] = s.width;
@@ -152,19 +154,20 @@ TEST_CASE("every reorder keeps the pixels and fills the pad lanes, every halo fi
   for_each_element([](auto type, DType dtype) {
     using T = decltype(type);
     const T fill = 5, untouched = 77;
-    for (int seed = 0; seed < 60; ++seed) {
+    for (int seed = 0; seed < 150; ++seed) {
       CAPTURE(seed);
       Rng rng(static_cast<std::uint64_t>(seed));
       ReorderShape s{rng.integer(1, 3), rng.integer(1, 40), rng.integer(1, 9), rng.integer(1, 40), 1, 1, sizeof(T)};
       s.in_block = static_cast<int>(rng.pick({1, 1, 4, 8, 16})), s.out_block = static_cast<int>(rng.pick({1, 4, 8, 16}));
-      Image<T> in(s, s.in_block, dtype, rng);
+      const std::int64_t in_halo = s.in_block == 1 ? seed / 2 % 2 * 2 : 2, halo = s.out_block == 1 ? seed % 2 * 2 : 2;
+      Image<T> in(s, s.in_block, in_halo, dtype, rng);
       in.storage.assign(random_elements<T>(in.storage.count(), rng));
       const auto count_wrong = [&](const Image<T>& out, T ring) {
         int wrong = 0;
         for (std::int64_t n = 0; n < s.batch; ++n) {
           for (std::int64_t c = 0; c < round_up(s.channels, s.out_block); ++c) {
-            for (std::int64_t y = -2; y < s.height + 2; ++y) {
-              for (std::int64_t x = -2; x < s.width + 2; ++x) {
+            for (std::int64_t y = -halo; y < s.height + halo; ++y) {
+              for (std::int64_t x = -halo; x < s.width + halo; ++x) {
                 const bool inside = y >= 0 && y < s.height && x >= 0 && x < s.width;
                 const bool in_ring = !inside && y >= -1 && y < s.height + 2 && x >= -2 && x < s.width + 1;
                 wrong += out.at(n, c, y, x) != (inside ? (c < s.channels ? in.at(n, c, y, x) : fill) : (in_ring ? ring : untouched));
@@ -174,18 +177,22 @@ TEST_CASE("every reorder keeps the pixels and fills the pad lanes, every halo fi
         }
         return wrong;
       };
+      int reordered = 0;
       for_each_kernel(reorder_kernels(), [&](const ReorderKernel& kernel) {
         Rng place(static_cast<std::uint64_t>(seed));
-        Image<T> out(s, s.out_block, dtype, place);
-        CHECK(takes(kernel, s));
+        Image<T> out(s, s.out_block, halo, dtype, place);
+        if (!takes(kernel, s)) return;
+        ++reordered;
         CHECK(run_chunks(*kernel.code, ReorderArgs{s, in.view, out.view, fill}, Order::backward));
         CHECK(count_wrong(out, untouched) == 0);
-        for_each_kernel(halo_kernels(), [&](const HaloKernel& halo) {
-          CHECK(takes(halo, s));
-          CHECK(run_chunks(*halo.code, HaloArgs{s, out.view, 1, 2, 2, 1, 9}));
+        if (halo < 2) return;
+        for_each_kernel(halo_kernels(), [&](const HaloKernel& ring) {
+          CHECK(takes(ring, s));
+          CHECK(run_chunks(*ring.code, HaloArgs{s, out.view, 1, 2, 2, 1, 9}));
           CHECK(count_wrong(out, 9) == 0);
         });
       });
+      CHECK((reordered > 0 || !can_run_tests()));
     }
   });
 }

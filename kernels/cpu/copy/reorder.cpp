@@ -24,6 +24,20 @@ double cost_reorder(const ReorderShape& s, const Machine& m) {
   return stream_seconds(2 * elements * s.element_bytes, m) + 0.7e-9 * elements + kCallSeconds;
 }
 
+template <int Lanes>
+const char* refuse_other_blocks(const ReorderShape& s) {
+  if (s.element_bytes != 4) return "elements are not of 4 bytes";
+  const bool fits = (s.in_block == 1 && s.out_block == Lanes) || (s.in_block == Lanes && s.out_block == 1);
+  return fits ? nullptr : "not between plain and blocks of a vector's lanes";
+}
+
+double cost_transposed(const ReorderShape& s, const Machine& m) {
+  const std::int64_t block = together(s), pixels = s.height * s.width;
+  const auto squares = static_cast<double>(s.batch * groups(s) * ceil_div(pixels, block));
+  const double seconds = pixels < block ? 200e-9 : 50e-9;  // few pixels go one by one
+  return stream_seconds(squares * static_cast<double>(2 * block * block * s.element_bytes), m) + squares * seconds + kCallSeconds;
+}
+
 PlaneTiles tiles(const ReorderShape& s) { return tile_planes(s.batch * groups(s), s.height, s.width * together(s), kChunkElements); }
 
 std::int64_t chunks(const ReorderShape& s) { return tiles(s).count(); }
@@ -132,6 +146,8 @@ constexpr ReorderCode reorder_tiles_code = {chunks, workspace, run_reorder};
 constexpr HaloCode halo_rows_code = {halo_chunks, workspace, run_halo};
 
 }  // namespace
+
+extern const ReorderCode reorder_transposed_avx512_code, reorder_transposed_avx2_code, reorder_transposed_portable_code;
 
 std::span<const ReorderKernel> reorder_kernels() {
   static const ReorderKernel kernels[] = {
