@@ -39,7 +39,12 @@ class Writer:
 
     def constant(self, name: str, kind: int, values: object) -> str:
         array = np.asarray(values)
-        self.initializers.append(helper.make_tensor(name, kind, array.shape, array.flatten()))
+        if kind == TensorProto.INT4:
+            tensor = helper.make_tensor(name, kind, array.shape, array.flatten())
+        else:  # as bytes: a negative number in a list of them takes ten
+            array = array.astype(helper.tensor_dtype_to_np_dtype(kind))
+            tensor = helper.make_tensor(name, kind, array.shape, array.tobytes(), raw=True)
+        self.initializers.append(tensor)
         return name
 
     def round(self, x: str, name: str, bits: int, scale: float, zero_point: int = 0) -> str:

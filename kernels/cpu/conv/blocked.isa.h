@@ -2,6 +2,7 @@
 // Three entries: blocked input; blocked input and a 1x1 kernel, where rows without gaps are one long row; plain input (a network's first layer).
 #include "kernels/cpu/conv/blocked_tile.h"
 #include "kernels/cpu/conv/conv.h"
+#include "kernels/cpu/conv/taps.h"
 
 namespace konv {
 
@@ -100,12 +101,6 @@ void blocks(const ConvArgs& args, const std::int64_t* taps, std::int64_t n, std:
   each_few_blocks(range, [&]<int Blocks>(std::int64_t first) { rows<Blocks, Step, InBlock>(args, taps, n, group, first, out_rows); });
 }
 
-void set_taps(const ConvShape& s, const TensorView& in, std::int64_t* taps) {
-  for (std::int64_t ky = 0; ky < s.kernel_h; ++ky) {
-    for (std::int64_t kx = 0; kx < s.kernel_w; ++kx) *taps++ = ky * s.dilation_h * in.strides[2] + kx * s.dilation_w * in.strides[3];
-  }
-}
-
 template <int InBlock>
 void run_chunk(const ConvArgs& args, const Tiles& t, const std::int64_t* taps, std::int64_t chunk) {
   const ConvShape& s = args.shape;
@@ -132,7 +127,7 @@ std::size_t workspace(const ConvShape& s) { return static_cast<std::size_t>(s.ke
 template <int InBlock>
 void run(const ConvArgs& args, std::int64_t chunk, void* workspace) {
   auto* taps = static_cast<std::int64_t*>(workspace);
-  set_taps(args.shape, args.in, taps);
+  set_taps(args.shape, args.in, 0, taps);
   run_chunk<InBlock>(args, tiles(args.shape), taps, chunk);
 }
 
@@ -142,7 +137,7 @@ std::int64_t one_chunk(const ConvShape&) { return 1; }
 template <int InBlock>
 void run_all(const ConvArgs& args, std::int64_t, void* workspace) {
   auto* taps = static_cast<std::int64_t*>(workspace);
-  set_taps(args.shape, args.in, taps);
+  set_taps(args.shape, args.in, 0, taps);
   const Tiles t = tiles(args.shape);
   for (std::int64_t chunk = 0; chunk < t.planes.count(); ++chunk) run_chunk<InBlock>(args, t, taps, chunk);
 }

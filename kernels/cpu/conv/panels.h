@@ -7,6 +7,7 @@
 
 #include "kernels/base/conv_shape.h"
 #include "kernels/base/tensor_view.h"
+#include "kernels/cpu/conv/taps.h"
 #include "kernels/cpu/kernel.h"
 #include "kernels/cpu/per_isa.h"
 #include "kernels/cpu/tiling.h"
@@ -85,13 +86,7 @@ void set_places(const ConvShape& s, const TensorView& in, const TensorView& out,
 
 /// The distances of all entries from a pixel's first input, and a 0 behind them, which is where nothing is fetched ahead from.
 void set_offsets(const ConvShape& s, const TensorView& in, int block, std::int64_t* offsets) {
-  for (std::int64_t b = 0; b < ceil_div(s.group_in(), block); ++b) {
-    for (std::int64_t ky = 0; ky < s.kernel_h; ++ky) {
-      for (std::int64_t kx = 0; kx < s.kernel_w; ++kx) {
-        *offsets++ = b * in.strides[1] + ky * s.dilation_h * in.strides[2] + kx * s.dilation_w * in.strides[3];
-      }
-    }
-  }
+  for (std::int64_t b = 0; b < ceil_div(s.group_in(), block); ++b) offsets = set_taps(s, in, b * in.strides[1], offsets);
   *offsets = 0;
 }
 

@@ -142,12 +142,15 @@ void run_halo(const HaloArgs& args, std::int64_t chunk, void*) {
   });
 }
 
-constexpr ReorderCode reorder_tiles_code = {chunks, workspace, run_reorder};
 constexpr HaloCode halo_rows_code = {halo_chunks, workspace, run_halo};
 
 }  // namespace
 
-extern const ReorderCode reorder_transposed_avx512_code, reorder_transposed_avx2_code, reorder_transposed_portable_code;
+#define KONV_REORDER(name, isa, refuse, cost) extern const ReorderCode name##_code;
+#include "kernels/cpu/copy/reorder_kernels.inc"
+#undef KONV_REORDER
+
+const ReorderCode reorder_tiles_code = {chunks, workspace, run_reorder};
 
 std::span<const ReorderKernel> reorder_kernels() {
   static const ReorderKernel kernels[] = {
