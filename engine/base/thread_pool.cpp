@@ -21,7 +21,7 @@ int usable_cores() {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
-constexpr auto kSpin = std::chrono::microseconds(50);
+constexpr auto kSpin = std::chrono::microseconds(200);
 constexpr std::int64_t kMaxChunks = 0xffffffff;
 
 }  // namespace

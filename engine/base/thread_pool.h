@@ -24,7 +24,8 @@ class ChunkFunction {
 
 /// Every thread has a share of consecutive chunks, the same part of every layer, so that it mostly reads what it wrote itself; who has none left helps the
 /// next. Chunks are claimed one by one: a thread that the operating system has taken off its core holds at most one, so nobody waits for a thread that has
-/// nothing to do. Idle threads spin for about 50 us, which bridges the gap between layers, then sleep.
+/// nothing to do. Idle threads spin for about 200 us, which bridges the gap between layers and what a caller does
+/// between two runs, then sleep.
 class ThreadPool {
  public:
   /// `threads` in all, the caller of run() included; 0 = one per core that this process may use.
