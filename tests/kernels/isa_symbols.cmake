@@ -1,7 +1,7 @@
 # Objects that are compiled for an instruction set must export their kernels and nothing else: see kernels/cpu/per_isa.h.
 #   cmake -DNM=nm -DLIST=file-with-one-object-per-line -P isa_symbols.cmake
 file(STRINGS "${LIST}" objects)
-list(FILTER objects INCLUDE REGEX "\\.(avx2|avx512|avx512_vnni|avx512_bf16)\\.cpp\\.o(bj)?$")
+list(FILTER objects INCLUDE REGEX "\\.(avx2|avx512|avx512_vnni|avx512_bf16|avx512_amx)\\.cpp\\.o(bj)?$")
 list(LENGTH objects count)
 if(count EQUAL 0)
   message(FATAL_ERROR "no object of an instruction set in ${LIST}")
@@ -12,7 +12,7 @@ foreach(object IN LISTS objects)
   execute_process(COMMAND "${NM}" --extern-only --defined-only --demangle "${object}" OUTPUT_VARIABLE output COMMAND_ERROR_IS_FATAL ANY)
   string(REGEX MATCHALL "[^\n]+" lines "${output}")
   foreach(line IN LISTS lines)
-    if(NOT line MATCHES " [DRBdrb] konv::[a-z0-9_]+_(avx2|avx512|avx512_vnni|avx512_bf16)_code$" AND NOT line MATCHES "__(asan|tsan|ubsan|odr_asan)|DW\\.ref\\.")
+    if(NOT line MATCHES " [DRBdrb] konv::[a-z0-9_]+_(avx2|avx512|avx512_vnni|avx512_bf16|avx512_amx)_code$" AND NOT line MATCHES "__(asan|tsan|ubsan|odr_asan)|DW\\.ref\\.")
       list(APPEND wrong "${unit}: ${line}")
     endif()
   endforeach()

@@ -48,14 +48,15 @@ TEST_CASE("KONV_FORCE_ISA lowers the choice and is never ignored") {
     const ForcedIsa wrong(unknown);
     CHECK(choose_isa().error != nullptr);
   }
-  for (const Isa isa : {Isa::avx2, Isa::avx512, Isa::avx512_vnni, Isa::avx512_bf16}) {
+  for (const Isa isa : {Isa::avx2, Isa::avx512, Isa::avx512_vnni, Isa::avx512_bf16, Isa::avx512_amx}) {
     const ForcedIsa forced(name(isa));
     CHECK((choose_isa().error != nullptr) == (isa > detected_isa()));
   }
 }
 
 TEST_CASE("instruction sets have names") {
-  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_vnni, Isa::avx512_bf16}) CHECK(isa_from_name(name(isa)) == isa);
+  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_vnni, Isa::avx512_bf16, Isa::avx512_amx})
+    CHECK(isa_from_name(name(isa)) == isa);
   CHECK_FALSE(isa_from_name("mmx"));
 }
 

@@ -18,7 +18,7 @@ namespace {
 
 std::vector<Isa> isas_here() {
   std::vector<Isa> isas;
-  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_vnni}) {
+  for (const Isa isa : {Isa::portable, Isa::avx2, Isa::avx512, Isa::avx512_vnni, Isa::avx512_amx}) {
     if (isa <= choose_isa().isa) isas.push_back(isa);
   }
   return isas;
@@ -141,7 +141,9 @@ ValueId conv(Graph& graph, Rng& rng, const std::string& name, ValueId x, const L
 constexpr Activation kRelu{ActivationKind::relu, 0, 0};
 
 TEST_CASE("integer convolutions give the oracle's bits on rows of every length") {
-  for (std::int64_t width = 1; width <= 18; ++width) {
+  std::vector<std::int64_t> widths = {31, 33, 50};
+  for (std::int64_t width = 1; width <= 18; ++width) widths.push_back(width);
+  for (const std::int64_t width : widths) {
     CAPTURE(width);
     Rng rng(static_cast<unsigned>(width));
     const std::int64_t height = width % 2 ? 3 : 4;  // two rows are computed together where they are short
@@ -158,6 +160,10 @@ TEST_CASE("integer convolutions give the oracle's bits on rows of every length")
         graph.add("largest", Pool{.kind = PoolKind::max, .kernel = {2, 3}, .window = {.strides = {2, 1}, .pads = {1, 1, 1, 1}}}, {e});
     quantize(graph, largest, byte, 2.0f, 90);  // the input's own scale
     graph.add_output(largest);
+    const ValueId pixels = graph.add_input("pixels", DType::float32, {Dim::symbol("N"), 3, height + 5, width});
+    const ValueId bytes = to_integers(graph, "bytes", pixels, byte, 0.0078f, 120);
+    graph.add_output(conv(graph, rng, "first", bytes, {3, 32, 7, 2, 1, DType::int8, byte, 0.1f, 10}));
+    graph.add_output(conv(graph, rng, "five", d, {64, 48, 5, 2, 1, DType::int8, byte, 2.0f, 80}));
     graph.add_output(conv(graph, rng, "f", e, {64, 48, 1, 2, 1, DType::int8, byte, 4.0f, 3}));
     graph.add_output(conv(graph, rng, "g", e, {64, 16, 3, 2, 1, DType::int8, DType::float32}));
     check_bits(graph, 40 + static_cast<unsigned>(width));

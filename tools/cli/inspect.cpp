@@ -92,7 +92,7 @@ void add_inspect(CLI::App& program) {
   app->add_option("MODEL", c->model, ".konv or .onnx file")->required();
   app->add_flag("--plan", c->plan, "Show the steps, their kernels and why the others were not taken");
   app->add_option("--isa", c->isa,
-                  "Plan for this instruction set, which need not be here: portable, avx2, avx512, avx512_vnni, avx512_bf16");
+                  "Plan for this instruction set, which need not be here: portable, avx2, avx512, avx512_vnni, avx512_bf16, avx512_amx");
   app->add_option("--batch", c->batch, "Batch to plan for")->check(positive())->capture_default_str();
   app->add_option("--dot", c->dot, "Write the graph in Graphviz' language to this file");
   add_run_options(*app, c->run);

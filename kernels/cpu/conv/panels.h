@@ -46,7 +46,7 @@ struct PanelTiles {
   std::int64_t chunk_group(std::int64_t chunk) const { return chunk / pixel_chunks / strip_chunks; }
 };
 
-PanelTiles panel_tiles(const ConvShape& s, const PanelOptions& o) {
+[[maybe_unused]] PanelTiles panel_tiles(const ConvShape& s, const PanelOptions& o) {
   PanelTiles t;
   t.out_blocks = ceil_div(s.group_out(), o.block);
   t.strips = ceil_div(t.out_blocks, o.strip_blocks);

@@ -31,6 +31,17 @@ const char* refuse_igemm_u8(const IntegerConvShape& s) {
   return s.conv.group_out() < 2 * kIntegerBlock ? "fewer than 32 output channels" : nullptr;
 }
 
+const char* refuse_igemm_amx_u8(const IntegerConvShape& s) {
+  if (const char* reason = refuse_types(s)) return reason;
+  return s.conv.groups > 1 ? "grouped" : nullptr;
+}
+
+/// Tiles read taps side by side.
+const char* refuse_rows_amx_u8(const IntegerConvShape& s) {
+  if (const char* reason = refuse_igemm_amx_u8(s)) return reason;
+  return s.conv.dilation_w > 1 && s.conv.kernel_w > 1 ? "dilated along the row" : nullptr;
+}
+
 const char* refuse_kept_u8(const IntegerConvShape& s) {
   if (const char* reason = refuse_types(s)) return reason;
   if (s.conv.groups > 1) return "grouped";
@@ -41,6 +52,11 @@ const char* refuse_first_u8(const IntegerConvShape& s) {
   if (const char* reason = refuse_types(s)) return reason;
   if (s.conv.groups > 1) return "grouped";
   return s.conv.in_channels > kFirstBlock ? "more than 4 input channels" : nullptr;
+}
+
+const char* refuse_first_amx_u8(const IntegerConvShape& s) {
+  if (const char* reason = refuse_first_u8(s)) return reason;
+  return refuse_rows_amx_u8(s);
 }
 
 const char* refuse_depthwise_u8(const IntegerConvShape& s) {
@@ -102,6 +118,27 @@ double cost_igemm_u8(const IntegerConvShape& shape, const Machine& m) {
              (2 * rows_read(s, kIntegerBlock) / (efficiency * integer_rate(m)) + 16 / m.flops) +
          traffic(shape, m);
 }
+/// Products of `steps` times 64 inputs by tile registers, and outputs that wait for them in the first cache before they become bytes.
+double tile_seconds(const ConvShape& s, std::int64_t steps, const Machine& m) {
+  const auto outputs = static_cast<double>(round_up(s.out_channels, kIntegerBlock)), pixels = static_cast<double>(s.batch * s.out_pixels());
+  return pixels * outputs * (2 * 64 * static_cast<double>(steps) / (0.65 * tile_rate(m)) + 16 / m.flops);
+}
+
+double cost_igemm_amx_u8(const IntegerConvShape& shape, const Machine& m) {
+  const ConvShape& s = shape.conv;
+  const std::int64_t steps = ceil_div(round_up(s.in_channels, kIntegerBlock) * s.kernel_h * s.kernel_w, 64);
+  const double gathered = static_cast<double>(s.batch * s.out_pixels() * (steps + 3));
+  return tile_seconds(s, steps, m) + 200 * gathered / m.flops + traffic(shape, m);
+}
+
+double rows_amx_seconds(const IntegerConvShape& shape, int in_block, const Machine& m) {
+  const ConvShape& s = shape.conv;
+  const std::int64_t steps = ceil_div(s.in_channels, in_block) * s.kernel_h * ceil_div(s.kernel_w * in_block, 64);
+  return tile_seconds(s, steps, m) / loop_share(static_cast<double>(s.out_w()), 1) + traffic(shape, m);
+}
+double cost_rows_amx_u8(const IntegerConvShape& s, const Machine& m) { return rows_amx_seconds(s, kIntegerBlock, m); }
+double cost_first_amx_u8(const IntegerConvShape& s, const Machine& m) { return rows_amx_seconds(s, kFirstBlock, m); }
+
 double cost_first_u8(const IntegerConvShape& s, const Machine& m) {
   return direct_seconds(s.conv, rows_read(s.conv, kFirstBlock), m) + traffic(s, m);
 }

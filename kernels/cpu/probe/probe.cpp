@@ -6,11 +6,13 @@
 namespace konv {
 
 extern const ProbeCode probe_portable_code, probe_avx2_code, probe_avx512_code;
-extern const IntegerProbeCode probe_dot_portable_code, probe_dot_avx2_code, probe_dot_avx512_code, probe_dot_avx512_vnni_code;
+extern const IntegerProbeCode probe_dot_portable_code, probe_dot_avx2_code, probe_dot_avx512_code, probe_dot_avx512_vnni_code,
+    probe_tiles_avx512_amx_code;
 
 namespace {
 
 const IntegerProbeCode& integer_code_for(Isa isa) {
+  if (isa >= Isa::avx512_amx) return probe_tiles_avx512_amx_code;
   if (isa >= Isa::avx512_vnni) return probe_dot_avx512_vnni_code;
   if (isa >= Isa::avx512) return probe_dot_avx512_code;
   return isa >= Isa::avx2 ? probe_dot_avx2_code : probe_dot_portable_code;
