@@ -54,6 +54,8 @@ class Config:
     weight_bits: int = 0
     activation_bits: int = 0
     """With bits, the network learns to compute with integers (lsq.py)."""
+    mean_steps: bool = False
+    """Steps of weights begin at a multiple of the mean instead of the least error (lsq.py)."""
     norms: bool = False
     """Train a LeNet of few bits with BatchNorms, which its scales and biases take in (lsq.py)."""
     teacher: str = ""
@@ -134,7 +136,7 @@ def build_model(config: Config, images: Tensor) -> nn.Module:
         model = networks.build(config.network)
     if config.weight_bits:
         lsq.prepare(model, config.weight_bits, config.activation_bits, config.norms)
-        lsq.start(model, images[:: max(1, len(images) // CALIBRATION_IMAGES)])  # of all classes
+        lsq.start(model, images[:: max(1, len(images) // CALIBRATION_IMAGES)], config.mean_steps)  # of all classes
     return model
 
 
