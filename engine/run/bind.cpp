@@ -167,6 +167,16 @@ class Binder {
     add(*find_kernel(kernels, *step_).code, std::move(args));
   }
 
+  /// In the chunks that suit the number of threads.
+  template <class CodeType, class Args>
+  void add_suited(const CodeType& code, Args args) {
+    if (threads_ == 1 && code.alone.run) {
+      add(code.alone, std::move(args));
+    } else {
+      add(code, std::move(args));
+    }
+  }
+
   template <class CodeType, class Args>
   void add(const CodeType& code, Args args) {
     const std::int64_t chunks = code.chunks(args.shape);
@@ -215,12 +225,7 @@ class Binder {
 
   void bind(const plan::ConvStep& w) {
     const ConvCode& code = *find_kernel(conv_kernels(), *step_).code;
-    ConvArgs args = conv_args(w);
-    if (threads_ == 1 && code.alone.run) {
-      add(code.alone, std::move(args));
-    } else {
-      add(code, std::move(args));
-    }
+    add_suited(code, conv_args(w));
   }
 
   void bind(const plan::ConvTransposeStep& w) {
@@ -470,12 +475,12 @@ class Binder {
 
   void bind(const plan::IntegerConvStep& w) {
     const IntegerConvCode& code = *find_kernel(integer_conv_kernels(), *step_).code;
-    call(integer_conv_kernels(), IntegerConvArgs{.shape = w.shape,
-                                                 .in = as_pixels(in(Conv::kInput), code.in_block),
-                                                 .out = as_pixels(out(), code.out_block),
-                                                 .weight = executable_.packed(index_),
-                                                 .residual = as_pixels(in(Conv::kResidual), code.out_block),
-                                                 .output = w.output});
+    add_suited(code, IntegerConvArgs{.shape = w.shape,
+                                     .in = as_pixels(in(Conv::kInput), code.in_block),
+                                     .out = as_pixels(out(), code.out_block),
+                                     .weight = executable_.packed(index_),
+                                     .residual = as_pixels(in(Conv::kResidual), code.out_block),
+                                     .output = w.output});
   }
 
   void bind(const plan::RequantizeStep& w) {

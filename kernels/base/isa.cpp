@@ -18,11 +18,11 @@ namespace {
 constexpr const char* kNames[] = {"portable", "avx2", "avx512", "avx512_vnni", "avx512_bf16", "avx512_amx"};
 
 #if KONV_HAVE_CPUINFO && defined(__x86_64__)
-/// AMX of 8-bit integers: in the CPU, and the operating system saves tile registers and lets this process use them.
+/// AMX of 8-bit integers and bfloat16: in the CPU, and the operating system saves tile registers and lets this process use them.
 bool may_use_tiles() {
   unsigned a = 0, b = 0, c = 0, d = 0;
-  constexpr unsigned amx_tile = 1u << 24, amx_int8 = 1u << 25;
-  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & amx_tile) == 0 || (d & amx_int8) == 0) return false;
+  constexpr unsigned amx = 1u << 22 | 1u << 24 | 1u << 25;  // bfloat16, tiles, 8-bit integers
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & amx) != amx) return false;
   constexpr long arch_req_xcomp_perm = 0x1023, xtiledata = 18;  // asm/prctl.h of Linux 5.16 and newer
   return syscall(SYS_arch_prctl, arch_req_xcomp_perm, xtiledata) == 0;
 }

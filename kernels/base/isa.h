@@ -15,7 +15,7 @@ std::optional<Isa> isa_from_name(std::string_view name);
 /// float32 lanes of one vector register.
 int lanes(Isa isa);
 
-/// The best instruction set of this CPU, whatever KONV_FORCE_ISA says. Where it has tile registers (avx512_amx: of 8-bit integers), the first call asks the
+/// The best instruction set of this CPU, whatever KONV_FORCE_ISA says. Where it has tile registers (avx512_amx: of 8-bit integers and bfloat16), the first call asks the
 /// kernel for leave to use them, for the whole process.
 Isa detected_isa();
 

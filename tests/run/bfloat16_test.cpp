@@ -132,6 +132,8 @@ TEST_CASE("weights that a model stores as bfloat16 are taken so without asking, 
 TEST_CASE("a processor with dot products of bfloat16 takes them where they are allowed") {
   const Graph graph = network(false);
   const std::map<ValueId, Dims> shapes = {{graph.inputs()[0], {1, 40, 9, 7}}};
+  const plan::Plan tiles = plan::make(graph, shapes, Machine::typical(Isa::avx512_amx), {.bfloat16 = true});
+  CHECK(kernel_of_step(tiles, "conv1") == "conv_igemm_bf16_avx512_amx");
   const Machine machine = Machine::typical(Isa::avx512_bf16);
   const plan::Plan allowed = plan::make(graph, shapes, machine, {.bfloat16 = true}), plain = plan::make(graph, shapes, machine);
   CHECK(kernel_of_step(allowed, "conv1") == "conv_igemm_bf16_avx512_bf16");

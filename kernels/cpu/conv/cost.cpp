@@ -111,6 +111,16 @@ double cost_igemm_bf16(const ConvShape& s, const Machine& m) {
   return igemm_seconds(s, m, weight_bytes(s) / 2, m.bfloat16_flops()) + 1.5 * rounded / m.l2_bandwidth;
 }
 
+double cost_igemm_bf16_tiles(const ConvShape& s, const Machine& m) {
+  // Steps of 32 inputs, two entries of a block at one tap; every pixel's inputs are rounded and gathered once, and its sums pass the first cache.
+  const std::int64_t steps = ceil_div(ceil_div(s.in_channels, 16) * s.kernel_h * s.kernel_w, 2);
+  const auto pixels = static_cast<double>(s.batch * s.out_pixels()), outputs = static_cast<double>(round_up(s.out_channels, 16));
+  const double products = pixels * outputs * 2 * 32 * static_cast<double>(steps) / (0.65 * m.bfloat16_tile_flops());
+  const double around = pixels * (200 * static_cast<double>(steps + 3) + 16 * outputs) / m.flops;
+  return products + around + weight_seconds(weight_bytes(s) / 2, m) + stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) +
+         kCallSeconds;
+}
+
 template <int Tile>
 double cost_winograd(const ConvShape& s, const Machine& m) {
   // Per tile: one multiply-add per point and pair of channels, and the additions of the transforms, which run at half the rate of multiply-adds.

@@ -55,6 +55,11 @@ const char* refuse_igemm(const ConvShape& s) {
   return nullptr;
 }
 
+inline const char* refuse_igemm_tiles(const ConvShape& s) {
+  if (s.groups > 1) return "grouped";
+  return refuse_igemm<Isa::avx512_amx>(s);
+}
+
 /// F(2x2,3x3), F(4x4,3x3), F(6x6,3x3); half-empty tiles of tiny images gain nothing, which is the cost's to say.
 inline const char* refuse_winograd(const ConvShape& s, Isa isa) {
   if (s.kernel_h != 3 || s.kernel_w != 3) return "kernel is not 3x3";

@@ -49,6 +49,7 @@ struct IntegerConvCode : Code<IntegerConvShape, IntegerConvArgs> {
   Halo (*halo)(const ConvShape&);  ///< what it reads around the image, filled with in_zero; null: it tests for edges
   std::size_t (*packed_bytes)(const IntegerConvShape&);
   void (*pack)(const IntegerConvShape&, const IntegerWeights&, void* packed);
+  Code<IntegerConvShape, IntegerConvArgs> alone = {};  ///< the same numbers in the chunks that suit a single thread; null functions: as for several
 };
 
 using IntegerConvKernel = Kernel<IntegerConvShape, IntegerConvCode>;

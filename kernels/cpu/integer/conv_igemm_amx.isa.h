@@ -1,4 +1,4 @@
-// Integer convolution on blocked images by tile registers (amx.h): the inputs of a chunk's pixels are gathered into rows of 64 bytes, four entries of panels.h
+// Integer convolution on blocked images by tile registers (../amx.h): the inputs of a chunk's pixels are gathered into rows of 64 bytes, four entries of panels.h
 // each, so kernels and strides of any size will do.
 #include "kernels/cpu/conv/panels.h"
 #include "kernels/cpu/integer/amx.h"
@@ -12,35 +12,13 @@ namespace KONV_ISA {
 namespace {
 
 inline constexpr std::int64_t kStepEntries = kRowBytes / kIntegerBlock;
-inline constexpr std::int64_t kGatheredBytes = 384 << 10;  ///< of a chunk's pixels: they stay in the second cache
-inline constexpr std::int64_t kMostPixels = 256;           ///< of a chunk
+/// One block of input channels at one tap each.
+std::int64_t entries(const ConvShape& s) { return ceil_div(s.in_channels, kIntegerBlock) * s.kernel_h * s.kernel_w; }
 
-/// How a convolution is cut: pixels of all images into chunks, output channels into strips, strips into parts where there are few pixels.
-struct Tiling {
-  std::int64_t out_blocks, strips, entries, steps;
-  std::int64_t pixels, pixels_per_chunk, pixel_chunks;
-  std::int64_t strips_per_chunk, strip_chunks;
-};
-
-Tiling tiling(const ConvShape& s) {
-  Tiling t;
-  t.out_blocks = ceil_div(s.out_channels, kIntegerBlock);
-  t.strips = ceil_div(t.out_blocks, kStripBlocks);
-  t.entries = ceil_div(s.in_channels, kIntegerBlock) * s.kernel_h * s.kernel_w;
-  t.steps = ceil_div(t.entries, kStepEntries);
-  t.pixels = s.batch * s.out_pixels();
-  std::int64_t parts = ceil_div(t.pixels, clamped(kGatheredBytes / (t.steps * kRowBytes), 2 * kRows, kMostPixels));
-  // A chunk of several threads has at least two pairs of tiles, and gathers its pixels for four strips or more.
-  if (parts < kEnoughAmxChunks) parts = clamped(t.pixels / (4 * kRows), parts, kEnoughAmxChunks);
-  t.pixels_per_chunk = ceil_div(t.pixels, parts);
-  t.pixel_chunks = ceil_div(t.pixels, t.pixels_per_chunk);
-  t.strips_per_chunk = ceil_div(t.strips, clamped(kEnoughAmxChunks / t.pixel_chunks, 1, larger(1, t.strips / 4)));
-  t.strip_chunks = ceil_div(t.strips, t.strips_per_chunk);
-  return t;
+template <bool Alone>
+GatheredTiles tiling(const ConvShape& s) {
+  return gathered_tiles(s.batch * s.out_pixels(), ceil_div(entries(s), kStepEntries), s.out_channels, Alone);
 }
-
-/// Rows of the tile registers that hold pixels and sums: a chunk's pixels in pairs of tiles, as even as can be.
-std::int64_t tile_rows(std::int64_t pixels) { return ceil_div(pixels, 2 * ceil_div(pixels, 2 * kRows)); }
 
 typedef std::int64_t Entry __attribute__((vector_size(kIntegerBlock)));
 inline __attribute__((always_inline)) Entry load_entry(const std::uint8_t* p) {
@@ -73,7 +51,7 @@ struct Workspace {
   std::int64_t *offsets, *steps;
 };
 
-Workspace divide(const Tiling& t, Cutter& cutter) {
+Workspace divide(const GatheredTiles& t, Cutter& cutter) {
   return {cutter.cut<std::uint8_t>((t.pixels_per_chunk * t.steps + 2 * kRows) * kRowBytes),
           cutter.cut<std::int32_t>(2 * kStripSums + 4 * kStripBlocks * kIntegerBlock),
           cutter.cut<Place>(t.pixels_per_chunk),
@@ -82,48 +60,36 @@ Workspace divide(const Tiling& t, Cutter& cutter) {
           cutter.cut<std::int64_t>(t.steps)};
 }
 
-/// The next two tiles are multiplied while the outputs of the two before are made.
 template <int Blocks>
-void run_strip(const Strip& strip, const Tiling& t, const Workspace& at, std::int64_t pixels) {
-  const std::int64_t rows = tile_rows(pixels), pairs = ceil_div(pixels, 2 * rows), ahead = lines_ahead<Blocks>(pairs);
-  const std::uint8_t* far = strip.weight + Blocks * t.steps * kWeightTile;
-  std::int32_t *sums = at.sums, *done = at.sums + kStripSums;
-  const auto finish_pair = [&](std::int64_t begin) {
-    const std::int64_t end = smaller(pixels, begin + 2 * rows);
-    for (std::int64_t p = begin, n; p < end; p += n) {
-      n = smaller(at.side_by_side[p], end - p);
-      finish<Blocks>(strip, done + (p - begin) * Blocks * kIntegerBlock, n, at.places[p].out, at.places[p].residual);
-    }
-  };
-  for (std::int64_t pair = 0; pair < pairs; ++pair, far += t.steps * ahead * 64) {
-    const std::uint8_t* first = at.gathered + pair * 2 * rows * kRowBytes;
-    multiply<Blocks>(t.steps, {first, first + rows * kRowBytes, kRowBytes, at.steps}, strip.weight, strip.channels.start, rows, sums, far,
-                     ahead);
-    if (pair > 0) finish_pair((pair - 1) * 2 * rows);
-    std::int32_t* const newest = sums;
-    sums = done, done = newest;
-  }
-  finish_pair((pairs - 1) * 2 * rows);
+void run_strip(const Strip& strip, const GatheredTiles& t, const Workspace& at, std::int64_t pixels) {
+  multiply_gathered<BytesInTiles, Blocks>(t, pixels, at.gathered, at.steps, strip.weight, strip.channels.start, at.sums,
+                                          [&](const std::int32_t* sums, std::int64_t first, std::int64_t count) {
+                                            for (std::int64_t p = first, n; p < first + count; p += n, sums += n * Blocks * kIntegerBlock) {
+                                              n = smaller(at.side_by_side[p], first + count - p);
+                                              finish<Blocks>(strip, sums, n, at.places[p].out, at.places[p].residual);
+                                            }
+                                          });
 }
 
+template <bool Alone>
 std::int64_t chunks(const IntegerConvShape& shape) {
-  const Tiling t = tiling(shape.conv);
-  return t.pixel_chunks * t.strip_chunks;
+  return tiling<Alone>(shape.conv).chunks();
 }
 
+template <bool Alone>
 std::size_t workspace(const IntegerConvShape& shape) {
   Cutter cutter{nullptr};
-  divide(tiling(shape.conv), cutter);
+  divide(tiling<Alone>(shape.conv), cutter);
   return static_cast<std::size_t>(cutter.used);
 }
 
+template <bool Alone>
 void run(const IntegerConvArgs& args, std::int64_t chunk, void* workspace) {
   const ConvShape& s = args.shape.conv;
-  const Tiling t = tiling(s);
+  const GatheredTiles t = tiling<Alone>(s);
   Cutter cutter{static_cast<char*>(workspace)};
   const Workspace at = divide(t, cutter);
-  const Range pixels = piece(t.pixels, t.pixels_per_chunk, chunk % t.pixel_chunks);
-  const Range strips = piece(t.strips, t.strips_per_chunk, chunk / t.pixel_chunks);
+  const Range pixels = t.chunk_pixels(chunk), strips = t.chunk_strips(chunk);
   set_places(s, args.in, args.out, args.residual, pixels, at.places);
   for (std::int64_t p = pixels.size(), n = 0; p-- > 0; at.side_by_side[p] = n) {
     const Place *here = at.places + p, *next = here + 1;
@@ -132,7 +98,7 @@ void run(const IntegerConvArgs& args, std::int64_t chunk, void* workspace) {
     n = beside ? n + 1 : 1;
   }
   set_offsets(s, args.in, kIntegerBlock, at.offsets);
-  for (std::int64_t e = t.entries; e < t.steps * kStepEntries; ++e) at.offsets[e] = 0;
+  for (std::int64_t e = entries(s); e < t.steps * kStepEntries; ++e) at.offsets[e] = 0;
   for (std::int64_t step = 0; step < t.steps; ++step) at.steps[step] = step * pixels.size() * kRowBytes;
   gather(static_cast<const std::uint8_t*>(args.in.data), at.places, pixels.size(), at.offsets, t.steps, at.gathered);
   const UsingTiles tiles(tile_rows(pixels.size()));
@@ -146,32 +112,33 @@ void run(const IntegerConvArgs& args, std::int64_t chunk, void* workspace) {
 }
 
 std::size_t packed_bytes(const IntegerConvShape& shape) {
-  const Tiling t = tiling(shape.conv);
+  const GatheredTiles t = tiling<true>(shape.conv);
   return packed_channel_bytes(shape.conv.out_channels) + static_cast<std::size_t>(t.out_blocks * t.steps * kWeightTile);
 }
 
 void pack(const IntegerConvShape& shape, const IntegerWeights& weights, void* packed) {
   const ConvShape& s = shape.conv;
-  const Tiling t = tiling(s);
+  const GatheredTiles t = tiling<true>(s);
   pack_channels(s, weights, packed);
   const std::int64_t taps = s.kernel_h * s.kernel_w;
-  pack_strips(t.out_blocks, t.steps, packed_channels(packed, s.out_channels).weight,
-              [&](std::int64_t output, std::int64_t step, std::int64_t input) -> std::int16_t {
-                const std::int64_t entry = step * kStepEntries + input / kIntegerBlock;
-                const std::int64_t c = entry / taps * kIntegerBlock + input % kIntegerBlock;
-                if (entry >= t.entries || c >= s.in_channels || output >= s.out_channels) return 0;
-                return weights.weight[(output * s.in_channels + c) * taps + entry % taps];
-              });
+  pack_strips<BytesInTiles>(t.out_blocks, t.steps, packed_channels(packed, s.out_channels).weight,
+                            [&](std::int64_t output, std::int64_t step, std::int64_t input) -> std::int16_t {
+                              const std::int64_t entry = step * kStepEntries + input / kIntegerBlock;
+                              const std::int64_t c = entry / taps * kIntegerBlock + input % kIntegerBlock;
+                              if (entry >= entries(s) || c >= s.in_channels || output >= s.out_channels) return 0;
+                              return weights.weight[(output * s.in_channels + c) * taps + entry % taps];
+                            });
 }
 
 }  // namespace
 }  // namespace KONV_ISA
 
-const IntegerConvCode KONV_ISA_CODE(conv_igemm_u8) = {{KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run},
+const IntegerConvCode KONV_ISA_CODE(conv_igemm_u8) = {{KONV_ISA::chunks<false>, KONV_ISA::workspace<false>, KONV_ISA::run<false>},
                                                       kIntegerBlock,
                                                       kIntegerBlock,
                                                       padding_halo,
                                                       KONV_ISA::packed_bytes,
-                                                      KONV_ISA::pack};
+                                                      KONV_ISA::pack,
+                                                      {KONV_ISA::chunks<true>, KONV_ISA::workspace<true>, KONV_ISA::run<true>}};
 
 }  // namespace konv

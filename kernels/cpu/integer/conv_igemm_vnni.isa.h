@@ -172,11 +172,15 @@ void run_strip(const Job& job, std::int64_t group, std::int64_t first_block) {
   }
 }
 
+template <bool Alone>
 PanelTiles tiles(const ConvShape& s) {
-  return panel_tiles(s, {.block = kIntegerBlock, .strip_blocks = kStripBlocks, .chunk_macs = 16 * kChunkMacs, .alone = false});
+  return panel_tiles(s, {.block = kIntegerBlock, .strip_blocks = kStripBlocks, .chunk_macs = 16 * kChunkMacs, .alone = Alone});
 }
 
-std::int64_t chunks(const IntegerConvShape& shape) { return tiles(shape.conv).chunks(shape.conv.groups); }
+template <bool Alone>
+std::int64_t chunks(const IntegerConvShape& shape) {
+  return tiles<Alone>(shape.conv).chunks(shape.conv.groups);
+}
 
 /// A chunk's part of the workspace.
 struct Workspace {
@@ -190,15 +194,17 @@ Workspace divide(const PanelTiles& t, Cutter& cutter) {
           cutter.cut<std::int32_t>((t.pixels_per_chunk + kTilePixels) * kStripBlocks * kIntegerBlock)};
 }
 
+template <bool Alone>
 std::size_t workspace(const IntegerConvShape& shape) {
   Cutter cutter{nullptr};
-  divide(tiles(shape.conv), cutter);
+  divide(tiles<Alone>(shape.conv), cutter);
   return static_cast<std::size_t>(cutter.used);
 }
 
+template <bool Alone>
 void run(const IntegerConvArgs& args, std::int64_t chunk, void* workspace) {
   const ConvShape& s = args.shape.conv;
-  const PanelTiles t = tiles(s);
+  const PanelTiles t = tiles<Alone>(s);
   Cutter cutter{static_cast<char*>(workspace)};
   const Workspace at = divide(t, cutter);
   const Range pixels = t.chunk_pixels(chunk), strips = t.chunk_strips(chunk);
@@ -219,7 +225,7 @@ void run(const IntegerConvArgs& args, std::int64_t chunk, void* workspace) {
 
 std::size_t packed_bytes(const IntegerConvShape& shape) {
   const ConvShape& s = shape.conv;
-  const PanelTiles t = tiles(s);
+  const PanelTiles t = tiles<true>(s);
   return packed_channel_bytes(s.out_channels) +
          static_cast<std::size_t>(s.groups * t.out_blocks * kVectors * t.entries * kBlockQuads * kQuadWeightBytes);
 }
@@ -227,7 +233,7 @@ std::size_t packed_bytes(const IntegerConvShape& shape) {
 /// [group][strip][input block][tap][quad of the block][vector of the strip][four inputs][kLanes]
 void pack(const IntegerConvShape& shape, const IntegerWeights& weights, void* packed) {
   const ConvShape& s = shape.conv;
-  const PanelTiles t = tiles(s);
+  const PanelTiles t = tiles<true>(s);
   pack_channels(s, weights, packed);
   const std::int64_t taps = s.kernel_h * s.kernel_w, group_in = s.group_in(), group_out = s.group_out();
   auto* to = static_cast<std::uint8_t*>(packed_channels(packed, s.out_channels).weight);
@@ -251,11 +257,12 @@ void pack(const IntegerConvShape& shape, const IntegerWeights& weights, void* pa
 }  // namespace
 }  // namespace KONV_ISA
 
-const IntegerConvCode KONV_ISA_CODE(conv_igemm_u8) = {{KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run},
+const IntegerConvCode KONV_ISA_CODE(conv_igemm_u8) = {{KONV_ISA::chunks<false>, KONV_ISA::workspace<false>, KONV_ISA::run<false>},
                                                       kIntegerBlock,
                                                       kIntegerBlock,
                                                       padding_halo,
                                                       KONV_ISA::packed_bytes,
-                                                      KONV_ISA::pack};
+                                                      KONV_ISA::pack,
+                                                      {KONV_ISA::chunks<true>, KONV_ISA::workspace<true>, KONV_ISA::run<true>}};
 
 }  // namespace konv

@@ -1,4 +1,4 @@
-// Integer convolution on blocked images by tile registers (amx.h) that read images where they lie: 64 bytes from a pixel's first tap on are four taps of 16
+// Integer convolution on blocked images by tile registers (../amx.h) that read images where they lie: 64 bytes from a pixel's first tap on are four taps of 16
 // channels, or sixteen of a first layer's 4, and the next pixel's begin one pixel (or a stride) later. Taps that do not exist have weights of 0, so kernels are
 // three or four columns wide, or the tiles would compute zeros; nothing is gathered (conv_igemm_amx.isa.h).
 #include "kernels/cpu/integer/amx.h"
@@ -88,8 +88,8 @@ void run_strip(const IntegerConvArgs& args, const Strip& strip, const Tiling<InB
   };
   for (std::int64_t tile = 0; tile < count; tile += 2, far += t.steps * ahead * 64) {
     const TilePlace first = tiles.next(), second = tile + 1 < count ? tiles.next() : first;
-    multiply<Blocks>(t.steps, {in + first.in, in + second.in, args.shape.conv.stride_w * InBlock, steps}, strip.weight,
-                     strip.channels.start, t.width, sums, far, ahead);
+    multiply<BytesInTiles, Blocks>(t.steps, {in + first.in, in + second.in, args.shape.conv.stride_w * InBlock, steps}, strip.weight,
+                                   strip.channels.start, t.width, sums, far, ahead);
     finish_waiting();
     std::int32_t* const newest = sums;
     sums = done, done = newest;
@@ -157,14 +157,14 @@ void pack(const IntegerConvShape& shape, const IntegerWeights& weights, void* pa
   const ConvShape& s = shape.conv;
   const Tiling<InBlock> t(s);
   pack_channels(s, weights, packed);
-  pack_strips(t.out_blocks, t.steps, packed_channels(packed, s.out_channels).weight,
-              [&](std::int64_t output, std::int64_t step, std::int64_t input) -> std::int16_t {
-                const std::int64_t column = step % t.column_steps * t.kStepTaps + input / InBlock;
-                const std::int64_t ky = step / t.column_steps % s.kernel_h;
-                const std::int64_t c = step / t.column_steps / s.kernel_h * InBlock + input % InBlock;
-                if (column >= s.kernel_w || c >= s.in_channels || output >= s.out_channels) return 0;
-                return weights.weight[((output * s.in_channels + c) * s.kernel_h + ky) * s.kernel_w + column];
-              });
+  pack_strips<BytesInTiles>(t.out_blocks, t.steps, packed_channels(packed, s.out_channels).weight,
+                            [&](std::int64_t output, std::int64_t step, std::int64_t input) -> std::int16_t {
+                              const std::int64_t column = step % t.column_steps * t.kStepTaps + input / InBlock;
+                              const std::int64_t ky = step / t.column_steps % s.kernel_h;
+                              const std::int64_t c = step / t.column_steps / s.kernel_h * InBlock + input % InBlock;
+                              if (column >= s.kernel_w || c >= s.in_channels || output >= s.out_channels) return 0;
+                              return weights.weight[((output * s.in_channels + c) * s.kernel_h + ky) * s.kernel_w + column];
+                            });
 }
 
 template <int InBlock>

@@ -1,5 +1,5 @@
-// What one core can do at best with products of bytes in tile registers (amx.h).
-#include "kernels/cpu/integer/amx.h"
+// What one core can do at best with products of bytes in tile registers (../amx.h).
+#include "kernels/cpu/amx.h"
 #include "kernels/cpu/probe/probe.h"
 
 namespace konv {
@@ -25,11 +25,11 @@ double multiply_adds(std::int64_t rounds, std::int32_t* out) {
     _tile_dpbusd(2, 5, 6);
     _tile_dpbusd(3, 5, 7);
   }
-  alignas(64) std::int32_t sums[kRows * kIntegerBlock];
+  alignas(64) std::int32_t sums[kRows * kTileOutputs];
   _tile_stored(0, sums, kRowBytes);
   memory_is_used();
   std::memcpy(out, sums, kRowBytes);
-  return 2.0 * 4 * kRows * kRowBytes * kIntegerBlock * static_cast<double>(rounds);
+  return 2.0 * 4 * kRows * kRowBytes * kTileOutputs * static_cast<double>(rounds);
 }
 
 }  // namespace
