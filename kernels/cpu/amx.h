@@ -62,7 +62,7 @@ struct PixelTiles {
   const std::int64_t* steps;  ///< bytes from the first input to each step
 };
 
-/// What is multiplied: unsigned by signed bytes, sums of 32 bits; or numbers of bfloat16, sums of float32.
+/// What is multiplied: unsigned by signed bytes, sums of 32 bits; or numbers of bfloat16, sums of float32 (subnormal ones count as zero).
 struct BytesInTiles {
   using Sum = std::int32_t;
   using Factor = std::int8_t;
