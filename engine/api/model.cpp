@@ -14,7 +14,7 @@ namespace api {
 Machine machine_for(const std::string& isa) {
   if (!isa.empty()) {
     const std::optional<Isa> named = isa_from_name(isa);
-    if (!named) throw Error("--isa " + isa + ": is no instruction set; expected portable, avx2, avx512, avx512_vnni, avx512_bf16 or avx512_amx");
+    if (!named) throw Error("--isa " + isa + ": is no instruction set; expected " + kIsaNames);
     return Machine::typical(*named);
   }
   const IsaChoice choice = choose_isa();

@@ -102,9 +102,8 @@ double limit_seconds(const plan::Step& step, const Traffic& moved, const Machine
   const double moving = seconds(moved.images, all) + seconds(moved.weights, here.weights_stay() ? all : here.network_weights);
   const auto* integers = std::get_if<plan::IntegerConvStep>(&step.work);
   const double rate = integers && integers->shape.in == DType::uint8 ? api::measured_integer_rate()
-                      : step.input_type == DType::bfloat16
-                          ? (here.isa >= Isa::avx512_amx ? here.bfloat16_tile_flops() : here.bfloat16_flops())
-                          : here.flops;
+                      : step.input_type == DType::bfloat16           ? here.bfloat16_flops()
+                                                                     : here.flops;
   return std::max(2.0 * static_cast<double>(step.macs) * least_share(step) / (rate * threads), moving);
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <iterator>
+#include <string>
 
 #if KONV_HAVE_CPUINFO
 #include <cpuinfo.h>
@@ -66,9 +67,8 @@ IsaChoice choose_isa() {
   const char* wanted = std::getenv("KONV_FORCE_ISA");
   if (!wanted || !*wanted) return {detected_isa(), nullptr};
   const std::optional<Isa> isa = isa_from_name(wanted);
-  if (!isa)
-    return {detected_isa(),
-            "KONV_FORCE_ISA names no instruction set; expected portable, avx2, avx512, avx512_vnni, avx512_bf16 or avx512_amx"};
+  static const std::string unknown = std::string("KONV_FORCE_ISA names no instruction set; expected ") + kIsaNames;
+  if (!isa) return {detected_isa(), unknown.c_str()};
   if (*isa > detected_isa()) return {detected_isa(), "KONV_FORCE_ISA names an instruction set that this CPU lacks"};
   return {*isa, nullptr};
 }

@@ -22,11 +22,11 @@ struct Machine {
   /// Whether the last cache holds the network's weights from one run to the next. Where it does not, all of them come from DRAM in every run.
   bool weights_stay() const { return network_weights <= l3_bytes; }
 
-  /// The same for dot products of bfloat16 in vectors, where there is an instruction: twice as much, as measured on Zen 4 and Zen 5; no more on CPUs that have
-  /// tile registers too (Granite Rapids, measured: kernels by them 1.75 times as slow as float32's).
-  double bfloat16_flops() const { return isa == Isa::avx512_bf16 ? 2 * flops : flops; }
-  /// In tile registers: 16 x 16 x 32 products in 16 cycles, where vectors do 512 in float32.
-  double bfloat16_tile_flops() const { return 16 * flops; }
+  /// The same for dot products of bfloat16 in vectors, where there is an instruction: twice as much, as measured on Zen 4 and Zen 5; no more on a CPU that has
+  /// tile registers too (measured: 1.75 times as slow as float32 there).
+  double bfloat16_vector_flops() const { return isa == Isa::avx512_bf16 ? 2 * flops : flops; }
+  /// The same for bfloat16 at best: tile registers do 16 x 16 x 32 products in 16 cycles, where vectors do 512 in float32.
+  double bfloat16_flops() const { return isa >= Isa::avx512_amx ? 16 * flops : bfloat16_vector_flops(); }
 
   /// Typical constants of an instruction set, for planning for a machine that is not here.
   static Machine typical(Isa isa);

@@ -127,6 +127,18 @@ std::int64_t lines_ahead(std::int64_t pairs) {
   return ceil_div(Blocks * kRows, pairs);
 }
 
+/// Calls run.operator()<Blocks>(strip) for all strips of `strips`.
+template <class Run>
+void each_strip(Range strips, std::int64_t out_blocks, const Run& run) {
+  for (std::int64_t strip = strips.begin; strip < strips.end; ++strip) {
+    if ((strip + 1) * kStripBlocks <= out_blocks) {
+      run.template operator()<2>(strip);
+    } else {
+      run.template operator()<1>(strip);
+    }
+  }
+}
+
 /// B from weight_at(output, step, input of the step).
 template <class Kind, class WeightAt>
 void pack_strips(std::int64_t out_blocks, std::int64_t steps, void* weight, const WeightAt& weight_at) {

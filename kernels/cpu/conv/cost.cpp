@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/cpu/kernel.h"
+#include "kernels/cpu/tile_cost.h"
 #include "kernels/cpu/traffic.h"
 
 namespace konv {
@@ -108,17 +109,14 @@ double cost_igemm_bf16(const ConvShape& s, const Machine& m) {
   // For every strip of four output blocks the pixels are read from L2 and rounded.
   const auto strips = static_cast<double>(ceil_div(s.group_out(), 4 * lanes(m.isa)));
   const double rounded = 4.0 * static_cast<double>(s.batch * s.out_pixels() * s.k() * s.groups) * strips;
-  return igemm_seconds(s, m, weight_bytes(s) / 2, m.bfloat16_flops()) + 1.5 * rounded / m.l2_bandwidth;
+  return igemm_seconds(s, m, weight_bytes(s) / 2, m.bfloat16_vector_flops()) + 1.5 * rounded / m.l2_bandwidth;
 }
 
 double cost_igemm_bf16_tiles(const ConvShape& s, const Machine& m) {
-  // Steps of 32 inputs, two entries of a block at one tap; every pixel's inputs are rounded and gathered once, and its sums pass the first cache.
-  const std::int64_t steps = ceil_div(ceil_div(s.in_channels, 16) * s.kernel_h * s.kernel_w, 2);
-  const auto pixels = static_cast<double>(s.batch * s.out_pixels()), outputs = static_cast<double>(round_up(s.out_channels, 16));
-  const double products = pixels * outputs * 2 * 32 * static_cast<double>(steps) / (0.65 * m.bfloat16_tile_flops());
-  const double around = pixels * (200 * static_cast<double>(steps + 3) + 16 * outputs) / m.flops;
-  return products + around + weight_seconds(weight_bytes(s) / 2, m) + stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) +
-         kCallSeconds;
+  // Two entries, a block at one tap each, are a step; inputs are rounded where they are gathered.
+  const std::int64_t steps = ceil_div(ceil_div(s.in_channels, 16) * s.kernel_h * s.kernel_w, 2), pixels = s.batch * s.out_pixels();
+  return tile_seconds(pixels, round_up(s.out_channels, 16), steps, m) + gather_seconds(pixels, steps, m) +
+         weight_seconds(weight_bytes(s) / 2, m) + stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
 
 template <int Tile>

@@ -257,9 +257,7 @@ Workspace divide(const PanelTiles& t, Cutter& cutter) {
 
 template <class Stored, class Factor, bool Alone>
 std::size_t workspace(const ConvShape& s) {
-  Cutter cutter{nullptr};
-  divide<Stored, Factor>(tiles<Alone>(s), cutter);
-  return static_cast<std::size_t>(cutter.used);
+  return workspace_bytes(tiles<Alone>(s), divide<Stored, Factor>);
 }
 
 template <class Stored, class Factor, bool Alone>

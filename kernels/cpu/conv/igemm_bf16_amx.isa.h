@@ -79,9 +79,7 @@ std::int64_t chunks(const ConvShape& s) {
 
 template <bool Alone>
 std::size_t workspace(const ConvShape& s) {
-  Cutter cutter{nullptr};
-  divide(tiling<Alone>(s), cutter);
-  return static_cast<std::size_t>(cutter.used);
+  return workspace_bytes(tiling<Alone>(s), divide);
 }
 
 template <bool Alone>
@@ -96,13 +94,7 @@ void run(const ConvArgs& args, std::int64_t chunk, void* workspace) {
   for (std::int64_t step = 0; step < t.steps; ++step) at.steps[step] = step * pixels.size() * kRowBytes;
   gather(args.in.f32(), at.places, pixels.size(), at.offsets, entries(s), at.gathered);
   const UsingTiles tiles(tile_rows(pixels.size()));
-  for (std::int64_t strip = strips.begin; strip < strips.end; ++strip) {
-    if ((strip + 1) * kStripBlocks <= t.out_blocks) {
-      run_strip<2>(args, t, at, strip, pixels.size());
-    } else {
-      run_strip<1>(args, t, at, strip, pixels.size());
-    }
-  }
+  each_strip(strips, t.out_blocks, [&]<int Blocks>(std::int64_t strip) { run_strip<Blocks>(args, t, at, strip, pixels.size()); });
 }
 
 std::size_t packed_bytes(const ConvShape& s) {

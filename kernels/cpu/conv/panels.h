@@ -103,5 +103,13 @@ struct Cutter {
   }
 };
 
+/// Bytes of the workspace that divide(t, cutter) cuts.
+template <class Tiles, class Workspace>
+std::size_t workspace_bytes(const Tiles& t, Workspace (*divide)(const Tiles&, Cutter&)) {
+  Cutter cutter{nullptr};
+  divide(t, cutter);
+  return static_cast<std::size_t>(cutter.used);
+}
+
 }  // namespace
 }  // namespace konv::KONV_ISA

@@ -1,6 +1,7 @@
 #include "kernels/cpu/integer/conv.h"
 
 #include "kernels/cpu/integer/rate.h"
+#include "kernels/cpu/tile_cost.h"
 #include "kernels/cpu/traffic.h"
 
 namespace konv {
@@ -118,23 +119,20 @@ double cost_igemm_u8(const IntegerConvShape& shape, const Machine& m) {
              (2 * rows_read(s, kIntegerBlock) / (efficiency * integer_rate(m)) + 16 / m.flops) +
          traffic(shape, m);
 }
-/// Products of `steps` times 64 inputs by tile registers, and outputs that wait for them in the first cache before they become bytes.
-double tile_seconds(const ConvShape& s, std::int64_t steps, const Machine& m) {
-  const auto outputs = static_cast<double>(round_up(s.out_channels, kIntegerBlock)), pixels = static_cast<double>(s.batch * s.out_pixels());
-  return pixels * outputs * (2 * 64 * static_cast<double>(steps) / (0.65 * tile_rate(m)) + 16 / m.flops);
-}
+std::int64_t pixel_count(const ConvShape& s) { return s.batch * s.out_pixels(); }
 
 double cost_igemm_amx_u8(const IntegerConvShape& shape, const Machine& m) {
   const ConvShape& s = shape.conv;
   const std::int64_t steps = ceil_div(round_up(s.in_channels, kIntegerBlock) * s.kernel_h * s.kernel_w, 64);
-  const double gathered = static_cast<double>(s.batch * s.out_pixels() * (steps + 3));
-  return tile_seconds(s, steps, m) + 200 * gathered / m.flops + traffic(shape, m);
+  return tile_seconds(pixel_count(s), round_up(s.out_channels, kIntegerBlock), steps, m) + gather_seconds(pixel_count(s), steps, m) +
+         traffic(shape, m);
 }
 
 double rows_amx_seconds(const IntegerConvShape& shape, int in_block, const Machine& m) {
   const ConvShape& s = shape.conv;
   const std::int64_t steps = ceil_div(s.in_channels, in_block) * s.kernel_h * ceil_div(s.kernel_w * in_block, 64);
-  return tile_seconds(s, steps, m) / loop_share(static_cast<double>(s.out_w()), 1) + traffic(shape, m);
+  const double products = tile_seconds(pixel_count(s), round_up(s.out_channels, kIntegerBlock), steps, m);
+  return products / loop_share(static_cast<double>(s.out_w()), 1) + traffic(shape, m);
 }
 double cost_rows_amx_u8(const IntegerConvShape& s, const Machine& m) { return rows_amx_seconds(s, kIntegerBlock, m); }
 double cost_first_amx_u8(const IntegerConvShape& s, const Machine& m) { return rows_amx_seconds(s, kFirstBlock, m); }

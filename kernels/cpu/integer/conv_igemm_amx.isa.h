@@ -78,9 +78,7 @@ std::int64_t chunks(const IntegerConvShape& shape) {
 
 template <bool Alone>
 std::size_t workspace(const IntegerConvShape& shape) {
-  Cutter cutter{nullptr};
-  divide(tiling<Alone>(shape.conv), cutter);
-  return static_cast<std::size_t>(cutter.used);
+  return workspace_bytes(tiling<Alone>(shape.conv), divide);
 }
 
 template <bool Alone>
@@ -102,13 +100,9 @@ void run(const IntegerConvArgs& args, std::int64_t chunk, void* workspace) {
   for (std::int64_t step = 0; step < t.steps; ++step) at.steps[step] = step * pixels.size() * kRowBytes;
   gather(static_cast<const std::uint8_t*>(args.in.data), at.places, pixels.size(), at.offsets, t.steps, at.gathered);
   const UsingTiles tiles(tile_rows(pixels.size()));
-  for (std::int64_t strip = strips.begin; strip < strips.end; ++strip) {
-    if ((strip + 1) * kStripBlocks <= t.out_blocks) {
-      run_strip<2>({args, t.steps, strip}, t, at, pixels.size());
-    } else {
-      run_strip<1>({args, t.steps, strip}, t, at, pixels.size());
-    }
-  }
+  each_strip(strips, t.out_blocks, [&]<int Blocks>(std::int64_t strip) {
+    run_strip<Blocks>({args, t.steps, strip}, t, at, pixels.size());
+  });
 }
 
 std::size_t packed_bytes(const IntegerConvShape& shape) {

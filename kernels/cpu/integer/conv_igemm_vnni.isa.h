@@ -196,9 +196,7 @@ Workspace divide(const PanelTiles& t, Cutter& cutter) {
 
 template <bool Alone>
 std::size_t workspace(const IntegerConvShape& shape) {
-  Cutter cutter{nullptr};
-  divide(tiles<Alone>(shape.conv), cutter);
-  return static_cast<std::size_t>(cutter.used);
+  return workspace_bytes(tiles<Alone>(shape.conv), divide);
 }
 
 template <bool Alone>

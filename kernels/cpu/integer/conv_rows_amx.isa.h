@@ -128,13 +128,9 @@ void run(const IntegerConvArgs& args, std::int64_t chunk, void* workspace) {
     }
   }
   const UsingTiles tiles(t.width);
-  for (std::int64_t strip = strips.begin; strip < strips.end; ++strip) {
-    if ((strip + 1) * kStripBlocks <= t.out_blocks) {
-      run_strip<2>(args, {args, t.steps, strip}, t, rows, steps, sums);
-    } else {
-      run_strip<1>(args, {args, t.steps, strip}, t, rows, steps, sums);
-    }
-  }
+  each_strip(strips, t.out_blocks, [&]<int Blocks>(std::int64_t strip) {
+    run_strip<Blocks>(args, {args, t.steps, strip}, t, rows, steps, sums);
+  });
 }
 
 /// Whole steps are read, also where they reach beyond the last tap.

@@ -11,7 +11,4 @@ inline double integer_rate(const Machine& m) {
   return m.isa >= Isa::avx2 ? 1.3 * m.flops : 0.5 * m.flops;  // two 16-bit multiplications, an addition and a widening for four products
 }
 
-/// The same of tile registers: 16 x 16 x 64 products in 16 cycles.
-inline double tile_rate(const Machine& m) { return 32 * m.flops; }
-
 }  // namespace konv
