@@ -105,8 +105,12 @@ struct Tiling {
   std::int64_t tile_chunks, parts;
 };
 
+/// Transformed weights of so many bytes do not stay in the second cache from one run to the next.
+constexpr std::int64_t kFarBytes = 1 << 20;
+
 /// For one thread as few chunks as V allows; for several an even number where the layer is worth it: parts of the output channels (each transforms the
-/// input again) where there are more weights than pixels, else fewer tiles each, but not fewer than 8.
+/// input again, and fetches most of it from another core) where there are more weights than pixels, and they are far or the tiles few; else fewer tiles
+/// each, but not fewer than products are wide.
 template <int Tile>
 Tiling tiling(const ConvShape& s, bool alone) {
   constexpr std::int64_t points = (Tile + 2) * (Tile + 2), most_floats = 144 << 10;
@@ -120,12 +124,13 @@ Tiling tiling(const ConvShape& s, bool alone) {
   t.part_blocks = t.out_blocks;
   const std::int64_t work = all * points * (in * out + 4 * in + 3 * out);  // multiply-adds, the transforms by their additions
   const std::int64_t wanted = alone ? 1 : work > 300'000 ? 4 : work > 120'000 ? 2 : 1;
-  if (t.tile_chunks < wanted && out > all && t.out_blocks >= 4) {
+  const bool dear = out > all && (all < 16 || points * in * out * 4 > kFarBytes);
+  if (t.tile_chunks < wanted && dear && t.out_blocks >= 4) {
     const std::int64_t pairs = ceil_div(t.out_blocks, 2);
     t.part_blocks = 2 * ceil_div(pairs, smaller(pairs, ceil_div(wanted, t.tile_chunks)));
   }
   t.parts = ceil_div(t.out_blocks, t.part_blocks);
-  if (t.tile_chunks * t.parts < wanted) t.tile_chunks = larger(t.tile_chunks, smaller(ceil_div(wanted, t.parts), all / 8));
+  if (t.tile_chunks * t.parts < wanted) t.tile_chunks = larger(t.tile_chunks, smaller(ceil_div(wanted, t.parts), all / (kLanes >= 16 ? 8 : 4)));
   if (!alone && t.tile_chunks > 1 && t.parts == 1) t.tile_chunks += t.tile_chunks % 2;
   t.tiles = ceil_div(all, t.tile_chunks);
   t.tile_chunks = ceil_div(all, t.tiles);
@@ -174,8 +179,6 @@ MultiplyFunction multiply_of(WidthList<Widths...>, int width) {
   return found;
 }
 
-/// Transformed weights of so many bytes do not stay in the second cache from one run to the next.
-constexpr std::int64_t kFarBytes = 1 << 20;
 /// Weights of a point that stay in the first cache while a pass reads and writes its tiles.
 constexpr std::int64_t kNearFloats = 4 << 10;
 
