@@ -12,14 +12,15 @@ namespace konv {
 /// A call that lasts no longer than the function it is handed to; no allocation.
 class ChunkFunction {
  public:
+  ChunkFunction() = default;
   template <class F>
   requires(!std::is_same_v<std::remove_cvref_t<F>, ChunkFunction>) ChunkFunction(const F& f)  // NOLINT: converts from any callable
       : object_(&f), call_([](const void* object, std::int64_t chunk, int thread) { (*static_cast<const F*>(object))(chunk, thread); }) {}
   void operator()(std::int64_t chunk, int thread) const { call_(object_, chunk, thread); }
 
  private:
-  const void* object_;
-  void (*call_)(const void*, std::int64_t, int);
+  const void* object_ = nullptr;
+  void (*call_)(const void*, std::int64_t, int) = nullptr;
 };
 
 /// Every thread has a share of consecutive chunks, the same part of every layer, so that it mostly reads what it wrote itself; who has none left helps the
@@ -44,25 +45,29 @@ class ThreadPool {
   void release() { busy_.store(false, std::memory_order_release); }
 
  private:
-  struct Job {
-    const ChunkFunction* function = nullptr;
-    std::int64_t chunks = 0;
-  };
-
+  /// One thread's chunks of a job. All that another thread needs to begin lies in one cache line, since each line that passes between cores costs as much as
+  /// a hundred multiply-adds.
   struct alignas(64) Share {
     std::atomic<std::uint64_t> ticket{0};  // epoch << 32 | chunks nobody has claimed yet
+    ChunkFunction function;                // what follows is read by who has claimed a chunk: the job cannot end before
+    std::int64_t end = 0;
+  };
+
+  /// Chunks that a thread has done in its life; only that thread writes.
+  struct alignas(64) Done {
+    std::atomic<std::int64_t> chunks{0};
   };
 
   void work(int thread);
-  /// Claims and calls until nobody has anything left; whether there was anything.
-  bool work_off(int thread);
-  bool claim(int share, std::int64_t& chunk);
-  std::int64_t share_end(int share) const { return job_.chunks * (share + 1) / threads(); }
+  /// Claims and calls until nobody has anything left.
+  void work_off(int thread);
+  bool claim(Share& share, std::int64_t& chunk);
+  std::int64_t done() const;
 
-  Job job_;
   std::vector<Share> shares_;
+  std::vector<Done> done_;
+  std::int64_t published_ = 0;                       // chunks of all jobs so far
   alignas(64) std::atomic<std::uint32_t> epoch_{0};  // jobs so far: sleepers wait for it to change
-  alignas(64) std::atomic<std::int64_t> done_{0};
   alignas(64) std::atomic<int> sleeping_{0};
   std::atomic<bool> stop_{false};
   std::atomic<bool> busy_{false};
