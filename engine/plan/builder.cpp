@@ -342,7 +342,7 @@ Plan Builder::finish() {
   join_pipelines(plan_, machine, options);
   insert_halo_fills();
   share_slots(plan_);
-  assign_offsets(plan_);
+  assign_offsets(plan_, options.spare_memory ? 0 : machine.l2_bytes / 4 * 3);  // what stays near
   drop_halo_fills(plan_);
   for (const Step& step : plan_.steps) {
     plan_.workspace_bytes = std::max(plan_.workspace_bytes, step.workspace);

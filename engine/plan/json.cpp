@@ -151,6 +151,7 @@ std::string to_json(const Plan& p) {
                       {"isa", name(p.isa)},
                       {"values", p.values},
                       {"steps", p.steps},
+                      {"once", p.once},
                       {"inputs", p.inputs},
                       {"outputs", p.outputs},
                       {"arena_bytes", p.arena_bytes},
@@ -169,6 +170,7 @@ Plan from_json(const std::string& text) {
     p.isa = *isa;
     j.at("values").get_to(p.values);
     j.at("steps").get_to(p.steps);
+    j.at("once").get_to(p.once);
     j.at("inputs").get_to(p.inputs);
     j.at("outputs").get_to(p.outputs);
     j.at("arena_bytes").get_to(p.arena_bytes);

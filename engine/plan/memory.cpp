@@ -55,6 +55,47 @@ bool lie_alike(const Value& a, const Value& b) {
   return a.dims == b.dims && a.layout == b.layout && a.strides == b.strides && a.start == b.start && a.bytes == b.bytes;
 }
 
+/// Offsets of all arena values, greedy by size. With `apart`, values with a halo lie where at other times only values that lie alike do.
+void place(Plan& plan, bool apart) {
+  std::vector<Lifetime> lives = lifetimes(plan);
+  const auto value = [&](const Lifetime& life) -> Value& { return plan.values[static_cast<std::size_t>(life.value)]; };
+  const auto at_once = [](const Lifetime& a, const Lifetime& b) { return a.first <= b.last && b.first <= a.last; };
+  const auto has_halo = [&](const Lifetime& life) { return !value(life).layout.halo.empty(); };
+  std::stable_sort(lives.begin(), lives.end(), [&](const Lifetime& a, const Lifetime& b) { return value(a).bytes > value(b).bytes; });
+
+  plan.arena_bytes = 0;
+  std::vector<Lifetime> placed;  // by offset
+  const auto first_gap = [&](const Lifetime& life, std::int64_t bytes) {
+    std::int64_t offset = 0;
+    for (const Lifetime& other : placed) {
+      if (!at_once(life, other) && !(apart && (has_halo(life) || has_halo(other)))) continue;
+      if (offset + bytes <= value(other).offset) break;
+      offset = std::max(offset, round_up(value(other).offset + value(other).bytes, kAlignment));
+    }
+    return offset;
+  };
+  /// Where values that lie alike are, but none at the same time; -1: nowhere.
+  const auto beside_alike = [&](const Lifetime& life) -> std::int64_t {
+    for (const Lifetime& other : placed) {
+      const std::int64_t offset = value(other).offset;
+      const auto in_use = [&](const Lifetime& p) { return value(p).offset == offset && at_once(p, life); };
+      if (lie_alike(value(other), value(life)) && std::none_of(placed.begin(), placed.end(), in_use)) return offset;
+    }
+    return -1;
+  };
+  for (const Lifetime& life : lives) {
+    const std::int64_t bytes = round_up(value(life).bytes, kAlignment);
+    std::int64_t offset = apart && has_halo(life) ? beside_alike(life) : -1;
+    if (offset < 0) offset = first_gap(life, bytes);
+    value(life).offset = offset;
+    if (offset + bytes > kArenaLimit)
+      throw Error("value '" + value(life).name + "': the network needs more than 1 TiB; expected smaller shapes");
+    plan.arena_bytes = std::max(plan.arena_bytes, offset + bytes);
+    const auto by_offset = [&](const Lifetime& a, const Lifetime& b) { return value(a).offset < value(b).offset; };
+    placed.insert(std::upper_bound(placed.begin(), placed.end(), life, by_offset), life);
+  }
+}
+
 }  // namespace
 
 void share_slots(Plan& plan) {
@@ -130,32 +171,9 @@ int root(const Plan& plan, int value) {
   return value;
 }
 
-void assign_offsets(Plan& plan) {
-  std::vector<Lifetime> lives = lifetimes(plan);
-  const auto bytes = [&](const Lifetime& life) { return plan.values[static_cast<std::size_t>(life.value)].bytes; };
-  std::stable_sort(lives.begin(), lives.end(), [&](const Lifetime& a, const Lifetime& b) { return bytes(a) > bytes(b); });
-
-  plan.arena_bytes = 0;
-  std::vector<Lifetime> placed;  // by offset
-  for (const Lifetime& life : lives) {
-    const std::int64_t wanted = (bytes(life) + kAlignment - 1) / kAlignment * kAlignment;
-    std::int64_t offset = 0;
-    for (const Lifetime& other : placed) {
-      if (other.last < life.first || life.last < other.first) continue;
-      const Value& neighbour = plan.values[static_cast<std::size_t>(other.value)];
-      if (offset + wanted <= neighbour.offset) break;
-      offset = std::max(offset, (neighbour.offset + neighbour.bytes + kAlignment - 1) / kAlignment * kAlignment);
-    }
-    plan.values[static_cast<std::size_t>(life.value)].offset = offset;
-    if (offset + wanted > kArenaLimit)
-      throw Error("value '" + plan.values[static_cast<std::size_t>(life.value)].name +
-                  "': the network needs more than 1 TiB; expected smaller shapes");
-    plan.arena_bytes = std::max(plan.arena_bytes, offset + wanted);
-    const auto by_offset = [&](const Lifetime& a, const Lifetime& b) {
-      return plan.values[static_cast<std::size_t>(a.value)].offset < plan.values[static_cast<std::size_t>(b.value)].offset;
-    };
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), life, by_offset), life);
-  }
+void assign_offsets(Plan& plan, std::int64_t room_for_halos) {
+  place(plan, true);
+  if (plan.arena_bytes > room_for_halos) place(plan, false);
 }
 
 void drop_halo_fills(Plan& plan) {
@@ -165,6 +183,12 @@ void drop_halo_fills(Plan& plan) {
   };
   const auto same_halo = [&](int a, int b) { return value(a).offset == value(b).offset && lie_alike(value(a), value(b)); };
 
+  const auto stays = [&](int v) {
+    for (int other = 0; other < static_cast<int>(plan.values.size()); ++other) {
+      if (value(other).storage == Storage::arena && overlap(v, other) && !same_halo(v, other)) return false;
+    }
+    return true;
+  };
   std::vector<int> filled;  // values whose halo is in the arena at this point of a run
   std::erase_if(plan.steps, [&](const Step& step) {
     const int written = root(plan, step.output);
@@ -172,6 +196,11 @@ void drop_halo_fills(Plan& plan) {
     const bool fill = std::holds_alternative<HaloStep>(step.work);
     const auto is_there = [&](int v) { return same_halo(v, written); };
     if (fill && std::any_of(filled.begin(), filled.end(), is_there)) return true;
+    if (fill && stays(written)) {
+      filled.push_back(written);
+      plan.once.push_back(step);
+      return true;
+    }
     std::erase_if(filled, [&](int v) { return overlap(v, written) && !is_there(v); });
     if (fill) filled.push_back(written);
     return false;

@@ -227,6 +227,7 @@ struct Plan {
   Isa isa = Isa::portable;
   std::vector<Value> values;
   std::vector<Step> steps;
+  std::vector<Step> once;  ///< what a new arena needs before its first run: halos that stay
   std::vector<int> inputs, outputs;  ///< values, in the graph's order
   std::int64_t arena_bytes = 0;
   std::int64_t workspace_bytes = 0;  ///< per thread: the largest of the steps

@@ -141,8 +141,7 @@ class Binder {
  public:
   Binder(const Executable& executable, std::byte* arena, int threads) : executable_(executable), arena_(arena), threads_(threads) {}
 
-  std::vector<BoundCall> bind_all() {
-    const std::vector<plan::Step>& steps = executable_.plan().steps;
+  std::vector<BoundCall> bind_all(const std::vector<plan::Step>& steps) {
     for (index_ = 0; index_ < steps.size(); ++index_) {
       step_ = &steps[index_];
       if (step_->rows_at_once > 0) {
@@ -545,8 +544,14 @@ TensorView view(const Executable& executable, int index, std::byte* arena) {
   return v;
 }
 
+void prepare(const Executable& executable, std::byte* arena) {
+  for (const BoundCall& bound : Binder(executable, arena, 1).bind_all(executable.plan().once)) {
+    for (std::int64_t chunk = 0; chunk < bound.chunks; ++chunk) bound.call->run(chunk, nullptr);
+  }
+}
+
 std::vector<BoundCall> bind(const Executable& executable, std::byte* arena, int threads) {
-  return Binder(executable, arena, threads).bind_all();
+  return Binder(executable, arena, threads).bind_all(executable.plan().steps);
 }
 
 }  // namespace konv::run

@@ -24,6 +24,9 @@ struct BoundCall {
 /// A value as kernels see it, in an arena that begins at `arena`.
 TensorView view(const Executable& executable, int value, std::byte* arena);
 
+/// Makes a new arena ready for its first run.
+void prepare(const Executable& executable, std::byte* arena);
+
 /// All calls of the executable in order. A step is one call, or two when a fill has to be complete before copies land in it.
 std::vector<BoundCall> bind(const Executable& executable, std::byte* arena, int threads);
 

@@ -47,6 +47,7 @@ Context::Context(std::shared_ptr<const Executable> executable, int threads) : ex
   arena_ = aligned_bytes(arena_bytes_);
   workspace_stride_ = round_up(plan.workspace_bytes, plan::kAlignment);
   workspace_ = aligned_bytes(workspace_stride_ * threads);
+  prepare(*executable_, arena_.get());
   calls_ = bind(*executable_, arena_.get(), threads);
 }
 
