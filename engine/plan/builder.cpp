@@ -5,6 +5,8 @@
 #include <konv/error.hpp>
 
 #include "engine/graph/weights.h"
+#include "engine/plan/copies.h"
+#include "engine/plan/memory.h"
 #include "engine/plan/pipelines.h"
 
 namespace konv::plan {
@@ -338,6 +340,7 @@ void Builder::insert_halo_fills() {
 
 Plan Builder::finish() {
   for (ValueId output : graph.outputs()) plan_.outputs.push_back(read(output));
+  join_copies(plan_);
   settle_views();
   join_pipelines(plan_, machine, options);
   insert_halo_fills();

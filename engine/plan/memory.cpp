@@ -183,11 +183,10 @@ void drop_halo_fills(Plan& plan) {
   };
   const auto same_halo = [&](int a, int b) { return value(a).offset == value(b).offset && lie_alike(value(a), value(b)); };
 
+  const std::vector<Lifetime> used = lifetimes(plan);
   const auto stays = [&](int v) {
-    for (int other = 0; other < static_cast<int>(plan.values.size()); ++other) {
-      if (value(other).storage == Storage::arena && overlap(v, other) && !same_halo(v, other)) return false;
-    }
-    return true;
+    return std::none_of(used.begin(), used.end(),
+                        [&](const Lifetime& other) { return overlap(v, other.value) && !same_halo(v, other.value); });
   };
   std::vector<int> filled;  // values whose halo is in the arena at this point of a run
   std::erase_if(plan.steps, [&](const Step& step) {

@@ -198,6 +198,30 @@ TEST_CASE("a halo that is still there is not filled again") {
   }
 }
 
+TEST_CASE("a copy of part of a copy reads the first one's input") {
+  Rng rng(9);
+  Graph graph;
+  const auto ints = [&](const char* label, std::vector<std::int64_t> v) { return graph.add_constant(label, make_i64({std::ssize(v)}, v)); };
+  const ValueId x = graph.add_input("x", DType::float32, {1, 16, 8, 8});
+  const ValueId a = add_conv(graph, rng, "a", x, 16, 16, {.kernel = {1, 1}});
+  const ValueId rows = graph.add("rows", Slice{}, {a, ints("0", {0}), ints("8", {8}), ints("axis 2", {2}), ints("2", {2})});
+  const ValueId columns = graph.add("columns", Slice{}, {rows, ints("1", {1}), ints("7", {7}), ints("axis 3", {3}), ints("by 2", {2})});
+  const ValueId wider = graph.add("wider", Pad{}, {columns, ints("pads", {0, 8, 0, 0, 0, 8, 0, 0})});
+  const auto copies = [&] {
+    const Plan p = plan_for(graph, 1, {.conv_kernels = kBlocked});
+    check_memory(p);
+    std::vector<std::string> names;
+    for (const plan::Step& step : p.steps) {
+      if (plan::family(step.work) == std::string("copy")) names.push_back(step.name);
+    }
+    return names;
+  };
+  graph.add_output(add_conv(graph, rng, "b", wider, 32, 16, {.kernel = {1, 1}}));
+  CHECK(copies() == std::vector<std::string>{"wider"});
+  graph.add_output(add_conv(graph, rng, "c", columns, 16, 16, {.kernel = {1, 1}}));
+  CHECK(copies() == std::vector<std::string>{"columns", "wider"});  // somebody else reads the columns
+}
+
 TEST_CASE("a concat is a layout: its inputs are views of it") {
   Rng rng(3);
   Graph graph;

@@ -90,6 +90,12 @@ TEST_CASE("what stands between blocked convolutions agrees with the reference") 
     // Odd distances put the lanes of a block into two blocks.
     const ValueId padded = graph.add("padded", Pad{}, {half, ints("pads", {0, 5, 1, 0, 0, channels - 21, 0, 2})});
     const ValueId cropped = graph.add("cropped", Slice{}, {padded, ints("from", {1, 0}), ints("to", {100, 7}), ints("dims", {2, 3})});
+    // One copy where blocks are whole: rows from the second on, every second one, then columns, then channels.
+    const ValueId rows =
+        graph.add("odd rows", Slice{}, {b, ints("second", {1}), ints("end", {100}), ints("rows' axis", {2}), ints("two", {2})});
+    const ValueId corner =
+        graph.add("corner", Slice{}, {rows, ints("away", {1, 3}), ints("edge", {6, 100}), ints("both", {2, 3}), ints("steps'", {2, 1})});
+    graph.add_output(graph.add("wider", Pad{}, {corner, ints("around", {0, 8, 0, 0, 0, channels - 8, 0, 0})}));
     const ValueId scale = graph.add_constant("scale", make_f32({1, channels, 1, 1}, rng.reals(channels)));
     const ValueId scaled = graph.add("scaled", Binary{.kind = BinaryKind::mul}, {cropped, scale});
     const ValueId bent = graph.add("bent", Unary{{ActivationKind::sigmoid, 0, 0}}, {scaled});
