@@ -50,6 +50,7 @@ struct PanelTiles {
   PanelTiles t;
   t.out_blocks = ceil_div(s.group_out(), o.block);
   t.strips = ceil_div(t.out_blocks, o.strip_blocks);
+  if (t.strips > 1 && s.groups * t.strips % 2 && t.strips < t.out_blocks) ++t.strips;  // halves for two threads
   t.entries = ceil_div(s.group_in(), o.block) * s.kernel_h * s.kernel_w;
   t.pixels = s.batch * s.out_pixels();
   std::int64_t parts = ceil_div(t.pixels, kChunkPixels);
