@@ -39,6 +39,14 @@ void copy(const TensorView& from, const TensorView& to) {
   for (std::int64_t chunk = 0; chunk < chunks; ++chunk) kernel.code->run(args, chunk, nullptr);
 }
 
+/// Without a pool on this thread.
+void run_jobs(ThreadPool* pool, std::span<const Job> jobs) {
+  if (pool) return pool->run(jobs);
+  for (const Job& job : jobs) {
+    for (std::int64_t chunk = 0; chunk < job.chunks; ++chunk) job.function(chunk, 0);
+  }
+}
+
 }  // namespace
 
 Context::Context(std::shared_ptr<const Executable> executable, int threads) : executable_(std::move(executable)) {
@@ -49,6 +57,9 @@ Context::Context(std::shared_ptr<const Executable> executable, int threads) : ex
   workspace_ = aligned_bytes(workspace_stride_ * threads);
   prepare(*executable_, arena_.get());
   calls_ = bind(*executable_, arena_.get(), threads);
+  for (const BoundCall& bound : calls_) chunk_calls_.push_back({bound.call.get(), workspace_.get(), workspace_stride_});
+  for (std::size_t i = 0; i < calls_.size(); ++i)
+    jobs_.push_back({chunk_calls_[i], calls_[i].chunks, plan.steps[calls_[i].step].cost >= kSerialSeconds});
 }
 
 void Context::set_input(std::size_t index, const void* bytes) {
@@ -66,25 +77,14 @@ std::int64_t Context::output_bytes(std::size_t index) const {
   return storage_bytes(value.layout.dtype, element_count(value.dims));
 }
 
-void Context::call(const BoundCall& bound, ThreadPool* pool) {
-  const auto chunk_on = [&](std::int64_t chunk, int thread) { bound.call->run(chunk, workspace_.get() + thread * workspace_stride_); };
-  if (pool && bound.chunks > 1 && executable_->plan().steps[bound.step].cost >= kSerialSeconds) {
-    pool->run(bound.chunks, chunk_on);
-  } else {
-    for (std::int64_t chunk = 0; chunk < bound.chunks; ++chunk) chunk_on(chunk, 0);
-  }
-}
-
-void Context::run(ThreadPool* pool) {
-  for (const BoundCall& bound : calls_) call(bound, pool);
-}
+void Context::run(ThreadPool* pool) { run_jobs(pool, jobs_); }
 
 void Context::run_timed(ThreadPool* pool, std::span<double> seconds) {
   using Clock = std::chrono::steady_clock;
-  for (const BoundCall& bound : calls_) {
+  for (std::size_t i = 0; i < jobs_.size(); ++i) {
     const Clock::time_point begin = Clock::now();
-    call(bound, pool);
-    seconds[bound.step] += std::chrono::duration<double>(Clock::now() - begin).count();
+    run_jobs(pool, {&jobs_[i], 1});
+    seconds[calls_[i].step] += std::chrono::duration<double>(Clock::now() - begin).count();
   }
 }
 

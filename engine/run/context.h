@@ -32,12 +32,20 @@ class Context {
   std::int64_t arena_bytes() const { return arena_bytes_; }
 
  private:
-  void call(const BoundCall& bound, ThreadPool* pool);
+  /// A call and the workspaces for it.
+  struct ChunkCall {
+    const Call* call;
+    std::byte* workspace;
+    std::int64_t stride;
+    void operator()(std::int64_t chunk, int thread) const { call->run(chunk, workspace + thread * stride); }
+  };
 
   std::shared_ptr<const Executable> executable_;
   std::int64_t arena_bytes_ = 0, workspace_stride_ = 0;
   std::shared_ptr<std::byte> arena_, workspace_;
   std::vector<BoundCall> calls_;
+  std::vector<ChunkCall> chunk_calls_;
+  std::vector<Job> jobs_;  // one per call
 };
 
 }  // namespace konv::run

@@ -355,5 +355,34 @@ TEST_CASE("the pool runs every chunk once") {
   }
 }
 
+TEST_CASE("the pool begins a job when the one before is done") {
+  struct Counted {
+    const Counted* before = nullptr;
+    std::int64_t chunks = 0;
+    mutable std::atomic<std::int64_t> calls{0}, early{0};
+    void operator()(std::int64_t, int) const {
+      if (before && before->calls.load() != before->chunks) early.fetch_add(1);
+      calls.fetch_add(1);
+    }
+  };
+  for (const int threads : {2, 3}) {
+    ThreadPool pool(threads);
+    for (int round = 0; round < 300; ++round) {
+      std::vector<Counted> work(12);
+      std::vector<Job> jobs;
+      for (std::size_t i = 0; i < work.size(); ++i) {
+        work[i].before = i > 0 ? &work[i - 1] : nullptr;
+        work[i].chunks = (round + 3 * static_cast<int>(i)) % 11;
+        jobs.push_back({work[i], work[i].chunks, i % 4 != 2});
+      }
+      pool.run(jobs);
+      for (const Counted& counted : work) {
+        REQUIRE(counted.early.load() == 0);
+        REQUIRE(counted.calls.load() == counted.chunks);
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace konv::test

@@ -33,6 +33,7 @@ import networks  # noqa: E402
 import release_quantized  # noqa: E402
 import teaching  # noqa: E402
 import train  # noqa: E402
+import write_card  # noqa: E402
 
 
 def random_images(count: int) -> torch.Tensor:
@@ -58,10 +59,37 @@ class Training(unittest.TestCase):
                 for file in filter(None, [config.start, config.teacher]):
                     self.assertTrue((train.WEIGHTS / file).is_file(), file)
 
-    def test_cards_tell_of_teacher_and_norms(self):
+    def test_cards_tell_of_what_was_special(self):
         self.assertEqual(release_quantized.describe_more({"network": "lenet5"}), "")  # checkpoints of before
-        told = release_quantized.describe_more({"teacher": "resnet20.safetensors", "teacher_share": 0.5, "temperature": 4.0, "norms": True})
-        self.assertRegex(told, r"^\| teacher \|.*`resnet20.safetensors`: 50%.*temperature 4 .*\|\n\| BatchNorm \|.*\|\n$")
+        told = release_quantized.describe_more({"teacher": "resnet20.safetensors", "teacher_share": 0.5, "temperature": 4.0, "norms": True, "bfloat16": True})
+        self.assertRegex(told, r"^\| teacher \|.*`resnet20.safetensors`: 50%.*temperature 4 .*\|\n\| BatchNorm \|.*\|\n\| arithmetic \|.*bfloat16.*\|\n$")
+        self.assertIn("0.99", write_card.describe_average({"ema_decay": 0.99}))
+        self.assertEqual(write_card.describe_average({"ema_decay": 0.0}), "the last ones")
+
+    def test_average_of_no_decay_is_the_last_step(self):
+        model = torch.nn.Linear(3, 2)
+        average = train.MovingAverage(model, 0.0)
+        with torch.no_grad():
+            model.weight.fill_(7)
+        average.update(model, 5)
+        self.assertTrue(torch.equal(average.state["weight"], model.weight))
+
+    def test_bfloat16_is_for_training_only(self):
+        images = random_images(32)
+        x = data.normalize(images)
+        exact, fast = (quantized("repvgg", images, bfloat16=on) for on in (False, True))
+        with torch.no_grad():
+            self.assertTrue(torch.equal(exact.eval()(x), fast.eval()(x)))
+        self.assertFalse(fast.stage0.conv.bfloat16)  # pixels of 8 bits and their scale
+        layers = [model.train().stage1[0].conv for model in (exact, fast)]
+        features = torch.rand(8, 32, 9, 9)
+        outputs = [layer(features) for layer in layers]
+        for y in outputs:
+            y.square().sum().backward()
+        for a, b in (outputs, [layer.weight.grad for layer in layers]):
+            error = ((a - b).norm() / a.norm()).item()
+            self.assertGreater(error, 0)
+            self.assertLess(error, 0.01)  # products are rounded to 8 bits of mantissa, sums are not
 
     def test_norms_change_nothing_before_training(self):
         images = random_images(64)
