@@ -146,10 +146,18 @@ def _add_quantizers(layer: nn.Conv2d | nn.Linear, weight_bits: int, quantize_inp
 
 
 class Conv2d(nn.Conv2d):
-    """A convolution whose input and weight are rounded first, with a BatchNorm of its own if it has one."""
+    """A convolution whose input and weight are rounded first, with a BatchNorm of its own if it has one.
+
+    With `bfloat16`, training multiplies in bfloat16 and sums in float32: twice as fast where the CPU has tiles for it.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self._conv_forward(self.quantize_input(x), self.quantize_weight(self.weight), self.bias)
+        x, weight = self.quantize_input(x), self.quantize_weight(self.weight)
+        if self.bfloat16 and self.training:
+            y = self._conv_forward(x.bfloat16(), weight.bfloat16(), None).float()
+            y = y if self.bias is None else y + self.bias.view(-1, 1, 1)
+        else:
+            y = self._conv_forward(x, weight, self.bias)
         return self.norm(y) if self.norm is not None else y
 
 
@@ -161,12 +169,15 @@ class Linear(nn.Linear):
         return self.norm(y) if self.norm is not None else y
 
 
-def prepare(model: nn.Module, weight_bits: int, activation_bits: int, norms: bool = False) -> nn.Module:
+def prepare(
+    model: nn.Module, weight_bits: int, activation_bits: int, norms: bool = False, bfloat16: bool = False
+) -> nn.Module:
     """Put quantizers into a network of networks.py, in place; start() sets their steps.
 
     Its parameters keep their names; those of the quantizers come on top. RepVGG blocks are fused.
     With `norms`, the layers of a LeNet, which has none, get a BatchNorm for training, all but the
     last: what it does ends up in the scales and biases that the integer layers have anyway.
+    With `bfloat16`, convolutions behind the first train in it.
     """
     if isinstance(model, networks.RepVGGCifar):
         model.fuse()
@@ -175,6 +186,7 @@ def prepare(model: nn.Module, weight_bits: int, activation_bits: int, norms: boo
         end = layer in (layers[0], layers[-1])
         bits = END_BITS if end else weight_bits
         layer.__class__ = Conv2d if isinstance(layer, nn.Conv2d) else Linear
+        layer.bfloat16 = bfloat16 and layer is not layers[0]
         inputs = Quantizer(END_BITS if end else activation_bits, signed=False)
         _add_quantizers(layer, bits, PixelQuantizer() if layer is layers[0] else inputs)
         if norms and isinstance(model, networks.LeNet) and layer is not layers[-1]:

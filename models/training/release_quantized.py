@@ -25,7 +25,7 @@ import torch
 
 import data
 from train import WEIGHTS
-from write_card import DESCRIPTION, RECIPE, TRAINING_IMAGES, describe_crops
+from write_card import DESCRIPTION, RECIPE, TRAINING_IMAGES, describe_average, describe_crops
 
 ALLOWED_DROP = {4: 0.3, 2: 2.0}
 """Points of accuracy, by the smaller number of bits."""
@@ -42,7 +42,7 @@ CARD = (
 """
     + RECIPE
     + """\
-{more}| weights kept | exponential moving average, decay {ema_decay} |
+{more}| weights kept | {kept} |
 | trained for | {epochs:.1f} epochs ({steps:,} steps) |
 | seed | {seed} |
 | made with | `python3 train.py configs/{name}.json`, `python3 release_quantized.py {name}` in models/training |
@@ -62,13 +62,14 @@ TEACHER = (
     "| teacher | the float network `{teacher}`: {teacher_share:.0%} of the loss compares its answer to each training image "
     "at temperature {temperature:g} (arXiv 1503.02531) |\n"
 )
+BFLOAT16 = "| arithmetic | convolutions behind the first multiply in bfloat16 while training |\n"
 NORMS = "| BatchNorm | behind every layer but the last while training; in the file part of their scales and biases |\n"
 
 
 def describe_more(config: dict[str, Any]) -> str:
     """Rows of what only some recipes have."""
     teacher = TEACHER.format(**config) if config.get("teacher") else ""
-    return teacher + (NORMS if config.get("norms") else "")
+    return teacher + (NORMS if config.get("norms") else "") + (BFLOAT16 if config.get("bfloat16") else "")
 
 
 NORMALIZE = [
@@ -128,6 +129,7 @@ def main() -> None:
             bytes=network.stat().st_size,
             crops=describe_crops(config),
             more=describe_more(config),
+            kept=describe_average(config),
             epochs=run["step"] / (TRAINING_IMAGES // config["batch_size"]),
             steps=run["step"],
             date=datetime.date.today().isoformat(),

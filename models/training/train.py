@@ -45,6 +45,7 @@ class Config:
     weight_decay: float = 5e-4
     label_smoothing: float = 0.05
     ema_decay: float = 0.998
+    """Of the weights that are kept; 0: the last ones. Averages of 2-bit weights lie between the integers: the last were better."""
     pad: int = 4
     crops: tuple[tuple[float, int], ...] = ((1.0, 32),)
     """(until, side) pairs: up to the share `until` of the run, train on crops of that side."""
@@ -58,6 +59,8 @@ class Config:
     """Steps of weights begin at a multiple of the mean instead of the least error (lsq.py)."""
     norms: bool = False
     """Train a LeNet of few bits with BatchNorms, which its scales and biases take in (lsq.py)."""
+    bfloat16: bool = False
+    """A network with bits multiplies in bfloat16 while it trains (lsq.py)."""
     teacher: str = ""
     """Trained weights to learn from, a file in models/weights called NETWORK.safetensors (teaching.py)."""
     teacher_share: float = 0.5
@@ -135,7 +138,7 @@ def build_model(config: Config, images: Tensor) -> nn.Module:
     else:
         model = networks.build(config.network)
     if config.weight_bits:
-        lsq.prepare(model, config.weight_bits, config.activation_bits, config.norms)
+        lsq.prepare(model, config.weight_bits, config.activation_bits, config.norms, config.bfloat16)
         lsq.start(model, images[:: max(1, len(images) // CALIBRATION_IMAGES)], config.mean_steps)  # of all classes
     return model
 

@@ -71,6 +71,11 @@ def describe_crops(config: dict[str, Any]) -> str:
     return f"{early} of the run, then {full}"
 
 
+def describe_average(config: dict[str, Any]) -> str:
+    """Which weights of the run are kept."""
+    return f"exponential moving average, decay {config['ema_decay']}" if config["ema_decay"] else "the last ones"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True)
@@ -91,7 +96,6 @@ def main() -> None:
         planned = "; an early state of the run, to be replaced"
     elif run["step"] < steps_per_epoch * config["epochs"]:
         planned = f"; the schedule was shrunk to fit a budget of {run['budget_s'] / 60:.0f} min"
-    average = f"exponential moving average, decay {config['ema_decay']}"
     text = CARD.format(
         **{key: config[key] for key in ("momentum", "weight_decay", "batch_size", "max_lr")},
         **{key: config[key] for key in ("warmup", "label_smoothing", "seed")},
@@ -101,7 +105,7 @@ def main() -> None:
         macs=figures["fused_macs"] / 1e6,
         fused=" with the branches fused" if figures["network"] == "repvgg" else "",
         crops=describe_crops(config),
-        kept="the last ones" if arguments.plain else average,
+        kept="the last ones" if arguments.plain else describe_average(config),
         epochs=epochs,
         steps=run["step"],
         minutes=run["elapsed_s"] / 60,
