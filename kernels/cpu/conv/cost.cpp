@@ -25,6 +25,13 @@ double gemm_seconds(const ConvShape& s, const Machine& m) {
   return flops(s) / (m.flops * efficiency) + weight_seconds(weight_bytes(s), m);
 }
 
+/// Columns of `k` rows are written and read once, a tile at a time, in L2; with a stride they are gathered element by element. Each row of an image begins
+/// anew for each row of the columns.
+double gather_seconds(const ConvShape& s, std::int64_t k, const Machine& m) {
+  const double columns = 4.0 * static_cast<double>(s.batch * k * s.out_pixels()), rows = static_cast<double>(s.batch * k * s.out_h());
+  return columns * (s.stride_w == 1 ? 2.0 : 6.0) / m.l2_bandwidth + rows * 15e-9;
+}
+
 }  // namespace
 
 double cost_pointwise(const ConvShape& s, const Machine& m) {
@@ -32,10 +39,8 @@ double cost_pointwise(const ConvShape& s, const Machine& m) {
 }
 
 double cost_im2col(const ConvShape& s, const Machine& m) {
-  // The columns are written and read once, a tile at a time, in L2; with a stride they are gathered element by element.
-  const double columns = 4.0 * static_cast<double>(s.batch * s.groups * s.k() * s.out_pixels());
-  const double gather = columns * (s.stride_w == 1 ? 2.0 : 6.0) / m.l2_bandwidth;
-  return gemm_seconds(s, m) + gather + stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) + kCallSeconds;
+  return gemm_seconds(s, m) + gather_seconds(s, s.groups * s.k(), m) + stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) +
+         kCallSeconds;
 }
 
 /// Where OpenBLAS runs its Haswell code, and because products wait for one another (see gemm/openblas.h), it is twice as slow.
@@ -50,8 +55,10 @@ double cost_depthwise(const ConvShape& s, const Machine& m) {
 }
 
 double cost_direct(const ConvShape& s, const Machine& m) {
-  const double channels = static_cast<double>(s.group_out()) / static_cast<double>(round_up(s.group_out(), 4));
-  const double efficiency = 0.5 * filled(s.out_w(), m) * channels;
+  // Loads are shared by up to six output channels; small kernels begin a row of taps too often.
+  const double channels = std::min(1.0, static_cast<double>(s.group_out()) / 4);
+  const double efficiency =
+      std::max(0.5, 0.8 * loop_share(static_cast<double>(s.kernel_h * s.kernel_w), 9)) * filled(s.out_w(), m) * channels;
   return flops(s) / (m.flops * efficiency) + 3 * in_bytes(s) / m.l2_bandwidth + stream_seconds(in_bytes(s), m) +
          stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
@@ -163,19 +170,17 @@ double cost_fft16(const ConvShape& s, const Machine& m) {
 double cost_kept(const ConvShape& s, const Machine& m) {
   const double share = static_cast<double>(s.kept_rows) / static_cast<double>(s.k());
   const double efficiency =
-      0.85 * filled(s.out_channels, m) * loop_share(static_cast<double>(s.out_w()), 1) * loop_share(static_cast<double>(s.kept_rows), 12);
+      0.78 * filled(s.out_channels, m) * loop_share(static_cast<double>(s.out_w()), 1) * loop_share(static_cast<double>(s.kept_rows), 12);
   return share * (flops(s) / (m.flops * efficiency) + weight_seconds(weight_bytes(s), m)) + stream_seconds(in_bytes(s), m) +
          stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
 
 double cost_im2col_kept(const ConvShape& s, const Machine& m) {
-  const double columns = 4.0 * static_cast<double>(s.batch * s.kept_rows * s.out_pixels());
-  const double gather = columns * (s.stride_w == 1 ? 2.0 : 6.0) / m.l2_bandwidth;
   const double efficiency = 0.75 * loop_share(static_cast<double>(s.out_channels), 6) * loop_share(static_cast<double>(s.kept_rows), 12) *
                             loop_share(static_cast<double>(s.batch * s.out_pixels()), 24);
   const double share = static_cast<double>(s.kept_rows) / static_cast<double>(s.k());
-  return share * (flops(s) / (m.flops * efficiency) + weight_seconds(weight_bytes(s), m)) + gather + stream_seconds(in_bytes(s), m) +
-         stream_seconds(out_bytes(s), m) + kCallSeconds;
+  return share * (flops(s) / (m.flops * efficiency) + weight_seconds(weight_bytes(s), m)) + gather_seconds(s, s.kept_rows, m) +
+         stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
 
 double cost_sparse(const ConvShape& s, const Machine& m) {

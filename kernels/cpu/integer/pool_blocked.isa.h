@@ -46,13 +46,12 @@ Ints window(const PoolShape& s, const TensorView& in, const std::uint8_t* from, 
 
 typedef std::uint8_t Block __attribute__((vector_size(kIntegerBlock)));
 
-/// Whether an output is the largest input as it is stored.
+/// Whether an output is the largest input as it is stored, clamped.
 bool keeps_bytes(const IntegerPoolArgs& args) {
   const IntegerPoolShape& s = args.shape;
   const Requantize& q = args.output;
-  const auto zero = static_cast<float>(q.zero);
   return !s.pool.average && s.out == DType::uint8 && s.out_block == kIntegerBlock && args.multiplier == 1 && args.in_zero == q.zero &&
-         q.low == -zero && q.high == 255 - zero && q.activation.kind == ActivationKind::none;
+         q.activation.kind == ActivationKind::none;
 }
 
 /// The largest byte of each column of `rows` rows that lie `step` bytes apart.
@@ -88,6 +87,8 @@ Block largest_along(const std::uint8_t* from, std::int64_t step, std::int64_t co
 /// `columns`: one row of the image.
 void row_of_maxima(const IntegerPoolArgs& args, const std::uint8_t* from, Range ky, std::uint8_t* to, std::uint8_t* columns) {
   const PoolShape& s = args.shape.pool;
+  const Block least = Block{} + static_cast<std::uint8_t>(requantize(args.output, args.output.low));
+  const Block most = Block{} + static_cast<std::uint8_t>(requantize(args.output, args.output.high));
   const std::int64_t down = s.dilation_h * args.in.strides[2], along = s.dilation_w * kIntegerBlock;
   if (ky.size() > 0) largest_down(from + ky.begin * down, down, ky.size(), s.in_w * kIntegerBlock, columns);
   for (std::int64_t x = 0; x < s.out_w; ++x, to += kIntegerBlock) {
@@ -97,6 +98,8 @@ void row_of_maxima(const IntegerPoolArgs& args, const std::uint8_t* from, Range 
     Block acc = Block{} + static_cast<std::uint8_t>(args.in_zero);  // of an empty window
     if (ky.size() > 0 && kx.size() > 0)
       acc = kx.size() == 3 ? largest_along(first + kx.begin * along, along, 3) : largest_along(first + kx.begin * along, along, kx.size());
+    acc = acc < least ? least : acc;
+    acc = acc < most ? acc : most;
     std::memcpy(to, &acc, sizeof acc);
   }
 }
