@@ -103,9 +103,10 @@ struct Tiling {
   std::int64_t together;     ///< output blocks of one product
   std::int64_t part_blocks;  ///< output blocks of a chunk
   std::int64_t tile_chunks, parts;
+  bool far;  ///< the transformed weights do not stay in the second cache from one run to the next
 };
 
-/// Transformed weights of so many bytes do not stay in the second cache from one run to the next.
+/// Of transformed weights.
 constexpr std::int64_t kFarBytes = 1 << 20;
 
 /// For one thread as few chunks as V allows; for several an even number where the layer is worth it: parts of the output channels (each transforms the
@@ -124,13 +125,14 @@ Tiling tiling(const ConvShape& s, bool alone) {
   t.part_blocks = t.out_blocks;
   const std::int64_t work = all * points * (in * out + 4 * in + 3 * out);  // multiply-adds, the transforms by their additions
   const std::int64_t wanted = alone ? 1 : work > 300'000 ? 4 : work > 120'000 ? 2 : 1;
-  const bool dear = out > all && (all < 16 || points * in * out * 4 > kFarBytes);
-  if (t.tile_chunks < wanted && dear && t.out_blocks >= 4) {
+  t.far = points * in * out * 4 > kFarBytes;
+  if (t.tile_chunks < wanted && out > all && (all < 16 || t.far) && t.out_blocks >= 4) {
     const std::int64_t pairs = ceil_div(t.out_blocks, 2);
     t.part_blocks = 2 * ceil_div(pairs, smaller(pairs, ceil_div(wanted, t.tile_chunks)));
   }
   t.parts = ceil_div(t.out_blocks, t.part_blocks);
-  if (t.tile_chunks * t.parts < wanted) t.tile_chunks = larger(t.tile_chunks, smaller(ceil_div(wanted, t.parts), all / (kLanes >= 16 ? 8 : 4)));
+  if (t.tile_chunks * t.parts < wanted)
+    t.tile_chunks = larger(t.tile_chunks, smaller(ceil_div(wanted, t.parts), all / (kLanes >= 16 ? 8 : 4)));
   if (!alone && t.tile_chunks > 1 && t.parts == 1) t.tile_chunks += t.tile_chunks % 2;
   t.tiles = ceil_div(all, t.tile_chunks);
   t.tile_chunks = ceil_div(all, t.tiles);
@@ -188,9 +190,9 @@ void products(const Tiling& t, std::int64_t points, std::int64_t tiles, const fl
   const std::int64_t u_point = t.in_blocks * kLanes * kLanes;
   using List = typename TileWidths<Blocks>::List;
   const int width = best_width(List{}, tiles);
-  const bool far = t.out_blocks * points * u_point * 4 > kFarBytes;
-  const MultiplyFunction first = far ? multiply_of<Blocks, Fetch::far>(List{}, width) : multiply_of<Blocks, Fetch::weights>(List{}, width);
-  const MultiplyFunction other = far || Blocks * u_point > kNearFloats ? first : multiply_of<Blocks, Fetch::nothing>(List{}, width);
+  const MultiplyFunction first =
+      t.far ? multiply_of<Blocks, Fetch::far>(List{}, width) : multiply_of<Blocks, Fetch::weights>(List{}, width);
+  const MultiplyFunction other = t.far || Blocks * u_point > kNearFloats ? first : multiply_of<Blocks, Fetch::nothing>(List{}, width);
   for (std::int64_t p = 0; p < points; ++p, u += u_point) {
     for (std::int64_t begin = 0, block = 0; begin < tiles; begin += width, block = (block + 1) % Blocks) {
       const std::int64_t tile = smaller(begin, tiles - width) * kLanes;
