@@ -1,7 +1,7 @@
 """Inference engines behind one interface: prepare(...) returns a function that runs one inference and returns the outputs.
 
-Each takes the network's name, its ONNX file, an input batch and the number of threads, computes in float32 on the CPU, and raises
-Unavailable when the engine is not installed or does not take such a batch.
+Each takes the network's name, its ONNX file, an input batch, the number of threads and the precision, float32 or int8 (then the file is
+a quantized one), computes on the CPU, and raises Unavailable when the engine is not installed or does not take such a batch or precision.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def module(name: str):
         raise Unavailable(f"{name} is not installed") from error
 
 
-def konv(name: str, onnx: Path, x: np.ndarray, threads: int, library: Path) -> Inference:
+def konv(name: str, onnx: Path, x: np.ndarray, threads: int, library: Path, precision: str) -> Inference:
     model_file = onnx.with_suffix(".konv")
     lib = ctypes.CDLL(str(library))
     lib.konv_last_error.restype = ctypes.c_char_p
@@ -55,7 +55,7 @@ def konv(name: str, onnx: Path, x: np.ndarray, threads: int, library: Path) -> I
     return run
 
 
-def onnxruntime(name: str, onnx: Path, x: np.ndarray, threads: int, library: Path) -> Inference:
+def onnxruntime(name: str, onnx: Path, x: np.ndarray, threads: int, library: Path, precision: str) -> Inference:
     ort = module("onnxruntime")
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
@@ -64,12 +64,14 @@ def onnxruntime(name: str, onnx: Path, x: np.ndarray, threads: int, library: Pat
     return lambda: session.run(None, feed)[0]
 
 
-def openvino(name: str, onnx: Path, x: np.ndarray, threads: int, library: Path) -> Inference:
+def openvino(name: str, onnx: Path, x: np.ndarray, threads: int, library: Path, precision: str) -> Inference:
     ov = module("openvino")
     core = ov.Core()
     model = core.read_model(str(onnx))
     model.reshape(list(x.shape))
-    settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"}
+    settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"}
+    if precision == "float32":
+        settings["INFERENCE_PRECISION_HINT"] = "f32"
     request = core.compile_model(model, "CPU", settings).create_infer_request()
     tensor = ov.Tensor(x, shared_memory=True)
     request.set_input_tensor(tensor)
@@ -81,11 +83,22 @@ def openvino(name: str, onnx: Path, x: np.ndarray, threads: int, library: Path) 
     return run
 
 
-def torch(name: str, onnx: Path, x: np.ndarray, threads: int, library: Path) -> Inference:
+def in_int8(model, data):
+    """The module with PyTorch's integer layers (weights per channel), calibrated by the input itself: accuracy is not compared."""
+    quantization = module("torch.ao.quantization")
+    graphs = module("torch.ao.quantization.quantize_fx")
+    prepared = graphs.prepare_fx(model, quantization.get_default_qconfig_mapping("x86"), (data,))
+    prepared(data)
+    return graphs.convert_fx(prepared)
+
+
+def torch(name: str, onnx: Path, x: np.ndarray, threads: int, library: Path, precision: str) -> Inference:
     pytorch = module("torch")
     pytorch.set_num_threads(threads)
     model = peer_networks.build(name).to(memory_format=pytorch.channels_last)
     data = pytorch.from_numpy(x).contiguous(memory_format=pytorch.channels_last)
+    if precision == "int8":
+        model = in_int8(model, data)
     with pytorch.no_grad():
         frozen = pytorch.jit.optimize_for_inference(pytorch.jit.freeze(pytorch.jit.trace(model, data)))
 
@@ -102,10 +115,12 @@ def every_second_pixel(param: str) -> str:
     return re.sub(r"^Tensor\.slice( +\S+ +1 1 \S+ \S+).*$", rf"Pooling     \1 {pooling}", param, flags=re.MULTILINE)
 
 
-def ncnn(name: str, onnx: Path, x: np.ndarray, threads: int, library: Path) -> Inference:
+def ncnn(name: str, onnx: Path, x: np.ndarray, threads: int, library: Path, precision: str) -> Inference:
     engine, converter = module("ncnn"), module("pnnx")
     if len(x) != 1:
         raise Unavailable("ncnn runs one image at a time")
+    if precision != "float32":
+        raise Unavailable("ncnn has a format of its own for integers")
     pytorch = module("torch")
     script = onnx.parent / f"{name}.pt"
     param, weights = onnx.parent / f"{name}.ncnn.param", onnx.parent / f"{name}.ncnn.bin"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-PACKAGES = ["numpy", "onnx", "onnxscript", "onnxruntime", "openvino", "torch==2.13.0", "ncnn", "pnnx"]
+PACKAGES = ["numpy", "onnx", "onnxscript", "onnxruntime", "openvino", "torch==2.13.0", "ncnn", "pnnx", "pillow"]
 
 
 def install() -> None:

@@ -1,4 +1,4 @@
-"""One engine on one network, driven over a pipe: worker.py ENGINE NETWORK ONNX BATCH THREADS LIBRARY.
+"""One engine on one network, driven over a pipe: worker.py ENGINE NETWORK ONNX BATCH THREADS LIBRARY [PRECISION].
 
 Reads a number of runs per line, answers with a JSON list of seconds; the first line it writes is the output of one inference, or why
 it cannot take part.
@@ -18,13 +18,14 @@ import peer_networks
 
 
 def main() -> None:
-    engine, network, onnx, batch, threads, library = sys.argv[1:]
+    engine, network, onnx, batch, threads, library = sys.argv[1:7]
+    precision = sys.argv[7] if len(sys.argv) > 7 else "float32"
     channel = sys.stdout
     sys.stdout = sys.stderr  # engines print as they like
     size = peer_networks.image_size(network)
     x = np.random.default_rng(1).standard_normal((int(batch), 3, size, size)).astype(np.float32)
     try:
-        run = engines.ENGINES[engine](network, Path(onnx), x, int(threads), Path(library))
+        run = engines.ENGINES[engine](network, Path(onnx), x, int(threads), Path(library), precision)
         output = np.array(run()).ravel().astype(float).tolist()
     except engines.Unavailable as reason:
         print(json.dumps({"unavailable": str(reason)}), file=channel, flush=True)
