@@ -5,7 +5,7 @@
 # Always optimised: at -O0 inline functions would stay behind as symbols that other units might be linked to.
 # Floating point contraction is welcome: float kernels owe each other closeness, not bits. Integer kernels owe each other bits, requantization included,
 # so there nothing is contracted.
-set(KONV_KERNEL_OPTIMISATION -O3 CACHE STRING "Optimisation of the per-ISA units (the sanitizer presets say -O1: instrumented and unrolled, -O3 takes minutes a unit)")
+set(KONV_KERNEL_OPTIMISATION -O3 CACHE STRING "Optimisation of the per-ISA units (the sanitizer presets say -O1: instrumented and unrolled, -O3 takes minutes a unit; without expensive ones nothing is contracted but what is written as such)")
 
 function(konv_isa_unit target path isa)
   set(portable "")
