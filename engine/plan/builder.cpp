@@ -345,7 +345,10 @@ Plan Builder::finish() {
   join_pipelines(plan_, machine, options);
   insert_halo_fills();
   share_slots(plan_);
-  assign_offsets(plan_, options.spare_memory ? 0 : machine.l2_bytes / 4 * 3);  // what stays near
+  // What stays near. Not for a batch: arenas would be larger and slices of it smaller, whose calls cost more than the fills.
+  const bool one_image = !plan_.inputs.empty() && plan_.values[static_cast<std::size_t>(plan_.inputs[0])].dims.size() == 4 &&
+                         plan_.values[static_cast<std::size_t>(plan_.inputs[0])].dims[0] == 1;
+  assign_offsets(plan_, one_image && !options.spare_memory ? machine.l2_bytes / 4 * 3 : 0);
   drop_halo_fills(plan_);
   for (const Step& step : plan_.steps) {
     plan_.workspace_bytes = std::max(plan_.workspace_bytes, step.workspace);
