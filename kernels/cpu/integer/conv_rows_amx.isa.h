@@ -21,7 +21,8 @@ struct Tiling {
   std::int64_t rows, rows_per_chunk, row_chunks;
   std::int64_t strips_per_chunk, strip_chunks;
 
-  explicit Tiling(const ConvShape& s) {
+  /// `alone`: for one thread, which then prepares tiles once or twice instead of eight times.
+  Tiling(const ConvShape& s, bool alone) {
     in_blocks = ceil_div(s.in_channels, InBlock);
     out_blocks = ceil_div(s.out_channels, kIntegerBlock);
     strips = ceil_div(out_blocks, kStripBlocks);
@@ -31,10 +32,10 @@ struct Tiling {
     width = ceil_div(s.out_w(), row_tiles);
     rows = s.batch * s.out_h();
     std::int64_t parts = ceil_div(rows, clamped(kMostPixels / larger(1, s.out_w()), 1, larger(1, rows)));
-    if (parts < kEnoughAmxChunks) parts = clamped(rows * row_tiles / 4, parts, smaller(rows, kEnoughAmxChunks));
+    if (!alone && parts < kEnoughAmxChunks) parts = clamped(rows * row_tiles / 4, parts, smaller(rows, kEnoughAmxChunks));
     rows_per_chunk = ceil_div(rows, larger(1, parts));
     row_chunks = ceil_div(rows, larger(1, rows_per_chunk));
-    strips_per_chunk = ceil_div(strips, clamped(kEnoughAmxChunks / larger(1, row_chunks), 1, strips));
+    strips_per_chunk = alone ? strips : ceil_div(strips, clamped(kEnoughAmxChunks / larger(1, row_chunks), 1, strips));
     strip_chunks = ceil_div(strips, strips_per_chunk);
   }
 };
@@ -99,9 +100,9 @@ void run_strip(const IntegerConvArgs& args, const Strip& strip, const Tiling<InB
   finish_waiting();
 }
 
-template <int InBlock>
+template <int InBlock, bool Alone>
 std::int64_t chunks(const IntegerConvShape& shape) {
-  const Tiling<InBlock> t(shape.conv);
+  const Tiling<InBlock> t(shape.conv, Alone);
   return t.row_chunks * t.strip_chunks;
 }
 
@@ -109,13 +110,13 @@ std::size_t sums_bytes() { return (2 * kStripSums + 4 * kStripBlocks * kIntegerB
 
 template <int InBlock>
 std::size_t workspace(const IntegerConvShape& shape) {
-  return sums_bytes() + static_cast<std::size_t>(Tiling<InBlock>(shape.conv).steps) * sizeof(std::int64_t);
+  return sums_bytes() + static_cast<std::size_t>(Tiling<InBlock>(shape.conv, true).steps) * sizeof(std::int64_t);
 }
 
-template <int InBlock>
+template <int InBlock, bool Alone>
 void run(const IntegerConvArgs& args, std::int64_t chunk, void* workspace) {
   const ConvShape& s = args.shape.conv;
-  const Tiling<InBlock> t(s);
+  const Tiling<InBlock> t(s, Alone);
   const Range rows = piece(t.rows, t.rows_per_chunk, chunk % t.row_chunks);
   const Range strips = piece(t.strips, t.strips_per_chunk, chunk / t.row_chunks);
   auto* sums = static_cast<std::int32_t*>(workspace);
@@ -144,14 +145,14 @@ Halo halo(const ConvShape& s) {
 
 template <int InBlock>
 std::size_t packed_bytes(const IntegerConvShape& shape) {
-  const Tiling<InBlock> t(shape.conv);
+  const Tiling<InBlock> t(shape.conv, true);
   return packed_channel_bytes(shape.conv.out_channels) + static_cast<std::size_t>(t.out_blocks * t.steps * kWeightTile);
 }
 
 template <int InBlock>
 void pack(const IntegerConvShape& shape, const IntegerWeights& weights, void* packed) {
   const ConvShape& s = shape.conv;
-  const Tiling<InBlock> t(s);
+  const Tiling<InBlock> t(s, true);
   pack_channels(s, weights, packed);
   pack_strips<BytesInTiles>(t.out_blocks, t.steps, packed_channels(packed, s.out_channels).weight,
                             [&](std::int64_t output, std::int64_t step, std::int64_t input) -> std::int16_t {
@@ -164,8 +165,13 @@ void pack(const IntegerConvShape& shape, const IntegerWeights& weights, void* pa
 }
 
 template <int InBlock>
-constexpr IntegerConvCode kRowsCode = {
-    {chunks<InBlock>, workspace<InBlock>, run<InBlock>}, InBlock, kIntegerBlock, halo<InBlock>, packed_bytes<InBlock>, pack<InBlock>};
+constexpr IntegerConvCode kRowsCode = {{chunks<InBlock, false>, workspace<InBlock>, run<InBlock, false>},
+                                       InBlock,
+                                       kIntegerBlock,
+                                       halo<InBlock>,
+                                       packed_bytes<InBlock>,
+                                       pack<InBlock>,
+                                       {chunks<InBlock, true>, workspace<InBlock>, run<InBlock, true>}};
 
 }  // namespace
 }  // namespace KONV_ISA
