@@ -88,7 +88,7 @@ void place(Plan& plan, bool apart) {
     std::int64_t offset = apart && has_halo(life) ? beside_alike(life) : -1;
     if (offset < 0) offset = first_gap(life, bytes);
     value(life).offset = offset;
-    if (offset + bytes > kArenaLimit)
+    if (!apart && offset + bytes > kArenaLimit)
       throw Error("value '" + value(life).name + "': the network needs more than 1 TiB; expected smaller shapes");
     plan.arena_bytes = std::max(plan.arena_bytes, offset + bytes);
     const auto by_offset = [&](const Lifetime& a, const Lifetime& b) { return value(a).offset < value(b).offset; };
@@ -172,8 +172,8 @@ int root(const Plan& plan, int value) {
 }
 
 void assign_offsets(Plan& plan, std::int64_t room_for_halos) {
-  place(plan, true);
-  if (plan.arena_bytes > room_for_halos) place(plan, false);
+  if (room_for_halos > 0) place(plan, true);
+  if (room_for_halos == 0 || plan.arena_bytes > room_for_halos) place(plan, false);
 }
 
 void drop_halo_fills(Plan& plan) {
