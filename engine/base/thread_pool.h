@@ -36,8 +36,8 @@ struct Job {
 /// next. Chunks are claimed one by one: a thread that the operating system has taken off its core holds at most one, so nobody waits for a thread that has
 /// nothing to do. Idle threads spin for about 200 us, which bridges the gap between layers and what a caller does between two runs, then sleep.
 ///
-/// Between two jobs a cache line passes from core to core once, which takes as long as a hundred multiply-adds: the caller publishes a job while the one
-/// before is under way, and each thread begins it when it sees that all chunks before are done.
+/// A cache line on its way from core to core takes as long as hundreds of multiply-adds, so few pass between two jobs: the caller publishes a job while the
+/// one before is under way, and each thread begins it when it sees that all chunks before are done.
 class ThreadPool {
  public:
   /// `threads` in all, the caller of run() included; 0 = one per core that this process may use.

@@ -5,15 +5,10 @@
 namespace konv::plan {
 namespace {
 
-/// The only piece of a copy that does nothing but take part of its blocked input; null for other steps.
-const BlockedPiece* part_of_input(const Step& step) {
-  const auto* copy = std::get_if<CopyStep>(&step.work);
-  return copy && copy->pieces.empty() && !copy->fill_first && copy->blocked.size() == 1 ? &copy->blocked.front() : nullptr;
-}
-
-bool reads_blocks(const Step& step) {
-  const auto* copy = std::get_if<CopyStep>(&step.work);
-  return copy && copy->pieces.empty() && copy->blocked.size() == 1;
+/// A copy of one part of its blocked input; null for other steps.
+CopyStep* copy_of_part(Step& step) {
+  auto* copy = std::get_if<CopyStep>(&step.work);
+  return copy && copy->pieces.empty() && copy->blocked.size() == 1 ? copy : nullptr;
 }
 
 }  // namespace
@@ -30,17 +25,19 @@ void join_copies(Plan& plan) {
   std::vector<Step> kept;
   for (auto first = plan.steps.begin(); first != plan.steps.end(); ++first) {  // readers come later, so chains join from the front
     const auto reads_it = [&](const Step& step) { return step.inputs == std::vector{first->output}; };
-    const BlockedPiece* part = part_of_input(*first);
-    const bool alone = part && readers[static_cast<std::size_t>(first->output)] == 1;
+    const CopyStep* from = copy_of_part(*first);
+    const bool alone = from && !from->fill_first && readers[static_cast<std::size_t>(first->output)] == 1;
     const auto second = alone ? std::find_if(first, plan.steps.end(), reads_it) : plan.steps.end();
-    if (second == plan.steps.end() || !reads_blocks(*second)) {
+    CopyStep* to = second == plan.steps.end() ? nullptr : copy_of_part(*second);
+    if (!to) {
       kept.push_back(std::move(*first));
       continue;
     }
-    BlockedPiece& piece = std::get<CopyStep>(second->work).blocked.front();
+    const BlockedPiece& part = from->blocked.front();
+    BlockedPiece& piece = to->blocked.front();
     for (std::size_t i = 0; i < piece.in_first.size(); ++i) {
-      piece.in_first[i] = part->in_first[i] + piece.in_first[i] * part->in_step[i];
-      piece.in_step[i] *= part->in_step[i];
+      piece.in_first[i] = part.in_first[i] + piece.in_first[i] * part.in_step[i];
+      piece.in_step[i] *= part.in_step[i];
     }
     second->inputs = first->inputs;
     second->nodes.insert(second->nodes.begin(), first->nodes.begin(), first->nodes.end());
