@@ -11,6 +11,7 @@
 #include "engine/api/runtime_impl.h"
 #include "engine/api/tuning.h"
 #include "engine/run/cuda/device_plan.h"
+#include "kernels/cpu/conv/refuse.h"
 #include "kernels/cuda/predict.h"
 
 namespace konv {
@@ -52,8 +53,8 @@ double share_of(std::int64_t part, std::int64_t all) {
 }
 
 /// Multiply-adds that the best known algorithm needs against those of the definition: rows that pruning took away need none; F(4x4,3x3) has 36 for 144, and its
-/// transforms.
-double least_share(const plan::Step& step) {
+/// transforms; tile registers do more of them at a time.
+double least_share(const plan::Step& step, const Machine& here) {
   if (const auto* integers = std::get_if<plan::IntegerConvStep>(&step.work))
     return share_of(integers->shape.kept_quads < 0 ? -1 : 4 * integers->shape.kept_quads, integers->shape.conv.k());
   const auto* conv = std::get_if<plan::ConvStep>(&step.work);
@@ -62,8 +63,10 @@ double least_share(const plan::Step& step) {
   const bool winograd =
       s.kernel_h == 3 && s.kernel_w == 3 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 && s.dilation_w == 1 && s.groups == 1;
   const auto in = static_cast<double>(s.in_channels), out = static_cast<double>(s.out_channels);
-  const double pruned = std::min(share_of(s.kept_rows, s.k()), share_of(s.nonzeros, s.weight_count()));
-  return winograd ? std::min(pruned, (36 * in + 116 + 156 * in / out) / (144 * in)) : pruned;
+  double least = std::min(share_of(s.kept_rows, s.k()), share_of(s.nonzeros, s.weight_count()));
+  if (winograd) least = std::min(least, (36 * in + 116 + 156 * in / out) / (144 * in));
+  if (step.input_type == DType::float32 && !refuse_igemm_tiles(s)) least = std::min(least, here.flops / here.bf16x6_flops());
+  return least;
 }
 
 /// What a step moves, in bytes.
@@ -104,7 +107,7 @@ double limit_seconds(const plan::Step& step, const Traffic& moved, const Machine
   const double rate = integers && integers->shape.in == DType::uint8 ? api::measured_integer_rate()
                       : step.input_type == DType::bfloat16           ? here.bfloat16_flops()
                                                                      : here.flops;
-  return std::max(2.0 * static_cast<double>(step.macs) * least_share(step) / (rate * threads), moving);
+  return std::max(2.0 * static_cast<double>(step.macs) * least_share(step, here) / (rate * threads), moving);
 }
 
 /// The sizes of a value of the whole batch, from those of a slice's.

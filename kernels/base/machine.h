@@ -27,6 +27,8 @@ struct Machine {
   double bfloat16_vector_flops() const { return isa == Isa::avx512_bf16 ? 2 * flops : flops; }
   /// The same for bfloat16 at best: tile registers do 16 x 16 x 32 products in 16 cycles, where vectors do 512 in float32.
   double bfloat16_flops() const { return isa >= Isa::avx512_amx ? 16 * flops : bfloat16_vector_flops(); }
+  /// The same for float32 in three parts of bfloat16, six products for one (conv/bf16x6.h).
+  double bf16x6_flops() const { return isa >= Isa::avx512_amx ? bfloat16_flops() / 6 : flops; }
 
   /// Typical constants of an instruction set, for planning for a machine that is not here.
   static Machine typical(Isa isa);

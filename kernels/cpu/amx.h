@@ -6,7 +6,17 @@
 // Only for units of an instruction set (per_isa.h).
 #pragma once
 
+#if defined(__AMX_TILE__)
 #include <immintrin.h>
+#else  // Other processors compile these units, so that a plan for this one can be made there, and never run them.
+#define _tile_loadconfig(config)              static_cast<void>(config)
+#define _tile_release()                       static_cast<void>(0)
+#define _tile_zero(tile)                      static_cast<void>(0)
+#define _tile_loadd(tile, from, distance)     (static_cast<void>(from), static_cast<void>(distance))
+#define _tile_stored(tile, to, distance)      (static_cast<void>(to), static_cast<void>(distance))
+#define _tile_dpbusd(sums, pixels, weights)   static_cast<void>(0)
+#define _tile_dpbf16ps(sums, pixels, weights) static_cast<void>(0)
+#endif
 
 #include <cstdint>
 #include <type_traits>
@@ -24,16 +34,16 @@ inline constexpr std::int64_t kWeightTile = kRows * kRowBytes;  ///< bytes
 inline constexpr std::int64_t kStripSums = 2 * kRows * kStripBlocks * kTileOutputs;
 inline constexpr std::int64_t kEnoughAmxChunks = 8;  ///< that several threads should find
 
-/// What LDTILECFG reads: tiles 0 to 3 are sums, 4 and 5 pixels, 6 and 7 weights.
+/// What LDTILECFG reads: tiles 0 to 3 are sums, those that follow pixels, the last `weight_tiles` weights.
 struct alignas(64) TileConfig {
   std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
   std::uint16_t row_bytes[16] = {};
   std::uint8_t rows[16] = {};
 
-  explicit TileConfig(std::int64_t pixel_rows) {
+  TileConfig(std::int64_t pixel_rows, int weight_tiles) {
     for (int i = 0; i < 8; ++i) {
       row_bytes[i] = kRowBytes;
-      rows[i] = static_cast<std::uint8_t>(i < 6 ? pixel_rows : kRows);
+      rows[i] = static_cast<std::uint8_t>(i < 8 - weight_tiles ? pixel_rows : kRows);
     }
   }
 };
@@ -45,8 +55,8 @@ inline __attribute__((always_inline)) void memory_is_used() { asm volatile("" ::
 /// Tile registers in the shape of TileConfig for as long as this lives.
 class UsingTiles {
  public:
-  explicit UsingTiles(std::int64_t pixel_rows) {
-    const TileConfig config(pixel_rows);
+  explicit UsingTiles(std::int64_t pixel_rows, int weight_tiles = 2) {
+    const TileConfig config(pixel_rows, weight_tiles);
     memory_is_used();
     _tile_loadconfig(&config);
   }

@@ -327,6 +327,33 @@ TEST_CASE("convolution: the costs rank the plain kernels sensibly, for any CPU o
   }
 }
 
+TEST_CASE("float32 in three parts of bfloat16 is float32: products of whole numbers of 24 bits, of any size, and what is no number") {
+  const ConvKernel& kernel = find("conv_igemm_bf16x6_avx512_amx");
+  if (kernel.isa > choose_isa().isa) {
+    MESSAGE("skipped: this CPU has no tile registers");
+    return;
+  }
+  Rng rng(11);
+  for (const std::int64_t channels : {8, 16, 32, 48, 71}) {  // a block alone, a pair, both, and a part of one
+    CAPTURE(channels);
+    Problem p{square(1, channels, 5, 32, 1, 1), {}, {}, {}, {}, {}, {}, {}, {}};
+    p.in.assign(static_cast<std::size_t>(channels * 25), 0.0f);
+    p.weight = rng.reals(p.shape.weight_count());
+    const auto scaled = [&](float x) { return std::ldexp(x, static_cast<int>(rng.integer(-40, 40))); };
+    for (float& w : p.weight) w = scaled(w);
+    for (std::size_t pixel = 0; pixel < 25; ++pixel)  // one product per sum: an error of a part that is missing would be 2^-16 of it
+      p.in[static_cast<std::size_t>(rng.integer(0, channels - 1)) * 25 + pixel] = scaled(rng.reals(1)[0]);
+    p.expected.resize(32 * 25);
+    conv_oracle(p.shape, p.in.data(), p.weight.data(), nullptr, nullptr, {}, p.expected.data());
+    for (const double x : p.expected) p.allowed.push_back(0x1p-21 * std::fabs(x));
+    CHECK(count_off(run(kernel, p, 0, 3, Order::forward), p.expected, p.allowed) == 0);
+    p.in[0] = std::numeric_limits<float>::quiet_NaN();
+    p.in[1] = std::numeric_limits<float>::infinity();
+    const std::vector<float> out = run(kernel, p, 0, 3, Order::forward);
+    for (std::size_t i = 0; i < out.size(); ++i) CHECK(std::isfinite(out[i]) == (i % 25 > 1));
+  }
+}
+
 TEST_CASE("pruned layers run in the kernels that leave rows out where that is cheaper, and dense elsewhere") {
   ConvShape strided = square(1, 64, 28, 64, 3, 2), half = square(1, 64, 28, 64, 3, 1), tenth = half,
             pointwise = square(1, 256, 28, 256, 1, 1);

@@ -15,6 +15,7 @@ double cost_igemm(const ConvShape& s, const Machine& m);
 double cost_igemm_wbf16(const ConvShape& s, const Machine& m);
 double cost_igemm_bf16(const ConvShape& s, const Machine& m);
 double cost_igemm_bf16_tiles(const ConvShape& s, const Machine& m);
+double cost_igemm_bf16x6(const ConvShape& s, const Machine& m);
 template <int Tile>
 double cost_winograd(const ConvShape& s, const Machine& m);
 double cost_fft16(const ConvShape& s, const Machine& m);

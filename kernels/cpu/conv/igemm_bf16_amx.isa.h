@@ -27,12 +27,19 @@ GatheredTiles tiling(const ConvShape& s) {
 void gather(const float* in, const Place* places, std::int64_t pixels, const std::int64_t* offsets, std::int64_t entries, std::uint8_t* a) {
   for (std::int64_t e = 0; e < entries; e += kStepEntries) {
     const float *first = in + offsets[e], *second = in + offsets[e + 1];
+#if defined(__AVX512BF16__)
     const __mmask16 exists = e + 1 < entries ? 0xFFFF : 0;
     for (std::int64_t p = 0; p < pixels; ++p, a += kRowBytes) {
       const __m512 low = _mm512_loadu_ps(first + places[p].in), high = _mm512_maskz_loadu_ps(exists, second + places[p].in);
       const __m512bh rounded = _mm512_cvtne2ps_pbh(high, low);
       std::memcpy(a, &rounded, sizeof rounded);
     }
+#else
+    for (std::int64_t p = 0; p < pixels; ++p, a += kRowBytes) {
+      round_pairs(first + places[p].in, reinterpret_cast<Pair*>(a));
+      if (e + 1 < entries) round_pairs(second + places[p].in, reinterpret_cast<Pair*>(a) + kLanes / 2);
+    }
+#endif
   }
 }
 

@@ -31,23 +31,11 @@ struct Strip {
   }
 };
 
-/// Outputs of `pixels` pixels that lie side by side, from their sums; `out` and `residual` in elements from the strip's.
+#if defined(__AVX512BW__)
+/// Bytes of no activation but bounds, of which the lower one is where bytes begin, so packing with saturation keeps to it.
 template <int Blocks>
-[[maybe_unused]] void finish(const Strip& s, const std::int32_t* sums, std::int64_t pixels, std::int64_t out, std::int64_t residual) {
+void finish_bytes(const Strip& s, const std::int32_t* sums, std::int64_t pixels, std::int64_t out, std::int64_t residual) {
   const Requantize& q = s.target.output;
-  constexpr std::int64_t kPixelSums = Blocks * kIntegerBlock;
-  if (s.target.floats || q.activation.kind != ActivationKind::none || q.low != static_cast<float>(-q.zero)) {
-    for (std::int64_t p = 0; p < pixels; ++p, sums += kPixelSums) {
-      for (int b = 0; b < Blocks; ++b) {
-        const std::uint8_t* add = s.residual ? s.residual + residual + p * kIntegerBlock + b * s.residual_block : nullptr;
-        finish_sums(s.target, load_ints(sums + b * kIntegerBlock), load(s.channels.multiplier + b * kIntegerBlock),
-                    load(s.channels.offset + b * kIntegerBlock), add,
-                    s.out + (out + p * kIntegerBlock + b * s.out_block) * s.target.size());
-      }
-    }
-    return;
-  }
-  // The lower bound is where bytes begin, so packing with saturation keeps to it.
   const __m512i zero = _mm512_set1_epi16(static_cast<short>(q.zero));
   const Vector high = broadcast(q.high), residual_multiplier = broadcast(q.residual_multiplier);
   const Ints residual_zero = Ints{} + q.residual_zero;
@@ -61,7 +49,7 @@ template <int Blocks>
       Ints outputs[4];
 #pragma GCC unroll 4
       for (int i = 0; i < 4; ++i) {
-        Vector x = to_floats(load_ints(sums + (p + i) * kPixelSums)) * multiplier;
+        Vector x = to_floats(load_ints(sums + (p + i) * Blocks * kIntegerBlock)) * multiplier;
         x = x + offset;
         if (add) x = x + to_floats(load_bytes(add + (p + smaller(i, last)) * kIntegerBlock) - residual_zero) * residual_multiplier;
         outputs[i] = nearest_even(high < x ? high : x);
@@ -69,6 +57,24 @@ template <int Blocks>
       const __m512i bytes = bytes_in_order(pack_pairs(outputs[0], outputs[1], zero), pack_pairs(outputs[2], outputs[3], zero));
       const auto written = static_cast<__mmask8>(last >= 3 ? 0xFF : (1 << 2 * (last + 1)) - 1);
       _mm512_mask_storeu_epi64(to + p * kIntegerBlock, written, bytes);
+    }
+  }
+}
+#endif
+
+/// Outputs of `pixels` pixels that lie side by side, from their sums; `out` and `residual` in elements from the strip's.
+template <int Blocks>
+[[maybe_unused]] void finish(const Strip& s, const std::int32_t* sums, std::int64_t pixels, std::int64_t out, std::int64_t residual) {
+#if defined(__AVX512BW__)
+  const Requantize& q = s.target.output;
+  if (!s.target.floats && q.activation.kind == ActivationKind::none && q.low == static_cast<float>(-q.zero))
+    return finish_bytes<Blocks>(s, sums, pixels, out, residual);
+#endif
+  for (std::int64_t p = 0; p < pixels; ++p, sums += Blocks * kIntegerBlock) {
+    for (int b = 0; b < Blocks; ++b) {
+      const std::uint8_t* add = s.residual ? s.residual + residual + p * kIntegerBlock + b * s.residual_block : nullptr;
+      finish_sums(s.target, load_ints(sums + b * kIntegerBlock), load(s.channels.multiplier + b * kIntegerBlock),
+                  load(s.channels.offset + b * kIntegerBlock), add, s.out + (out + p * kIntegerBlock + b * s.out_block) * s.target.size());
     }
   }
 }
