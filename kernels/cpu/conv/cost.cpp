@@ -133,11 +133,13 @@ double cost_igemm_bf16x6(const ConvShape& s, const Machine& m) {
   const std::int64_t entries = ceil_div(s.in_channels, 16) * s.kernel_h * s.kernel_w;
   const double tiles = std::ceil(pixels / 16), rows = std::max(10 * tiles, pixels);
   const double products = rows * out * (12 * static_cast<double>(entries) / 0.58 + 24) / m.flops;
-  // Weights that the second cache holds hide behind products, others do not, and pass again and again.
+  // Weights that the second cache holds hide behind products. Others hide behind half of them, and pass again for every 640 KiB of gathered pixels.
   const double weights = 6 * out * static_cast<double>(round_up(entries, 2) * 16);
-  const double passes = weights <= 0.5 * static_cast<double>(m.l2_bytes) ? 1 : 1 + 0.25 * std::floor(tiles / 4);
-  const double fetched = passes * weights / (m.weights_stay() ? m.l3_bandwidth : m.dram_bandwidth);
-  const double multiply = passes > 1 ? products + fetched : std::max(products, fetched);
+  const double first = weights / (m.weights_stay() ? m.l3_bandwidth : m.dram_bandwidth);
+  const double passes = std::ceil(tiles / std::clamp(std::floor((640 << 10) / (1536.0 * static_cast<double>(entries))), 4.0, 16.0));
+  const double multiply = weights <= 0.5 * static_cast<double>(m.l2_bytes)
+                              ? std::max(products, first)
+                              : std::max(products, 0.5 * products + first + (passes - 1) * weights / m.l3_bandwidth);
   const double gather = 750 * pixels * static_cast<double>(entries) / m.flops;  // 16 inputs are taken apart and written in 11 cycles
   // Tile registers take 1 to 2 microseconds to wake, and for some more afterwards the core runs slower; weights and inputs in parts drive more from the caches
   // than they would in float32.

@@ -1,5 +1,5 @@
 // Convolution on blocked images as a product of float32 matrices by tile registers (bf16x6.h): the inputs of some pixels are gathered in three parts, two entries
-// of panels.h to a step, and multiplied by all weights. Where these stay in the second cache, few pixels at a time, whose parts stay in the first; else all pixels
+// of panels.h to a step, and multiplied by all weights. Where these stay in the second cache, some pixels at a time; else all pixels
 // of a chunk, and weights come in panels of some steps, so that they pass once.
 #include "kernels/cpu/conv/bf16x6.h"
 #include "kernels/cpu/conv/conv.h"
@@ -17,6 +17,7 @@ inline constexpr std::int64_t kNearBytes = 128 << 10, kFarBytes = 640 << 10;  //
 inline constexpr std::int64_t kMostPixels = 256;                              ///< of a chunk
 inline constexpr std::int64_t kPanelSteps = 48;                               ///< 576 KiB of weights
 inline constexpr std::int64_t kLeastTiles = 2;                                ///< of pixels, of a chunk for several threads
+inline constexpr std::int64_t kMostParts = 4;                                 ///< that several threads should find
 
 struct Tiling {
   std::int64_t entries;  ///< one block of input channels at one tap each
@@ -27,7 +28,8 @@ struct Tiling {
   std::int64_t panels;
   std::int64_t tiles_together;  ///< tiles of pixels that are gathered at a time
 
-  /// For several threads chunks of some ten microseconds, up to eight: fewer pixels each, then fewer strips, but each gathers its pixels anew.
+  /// For several threads two or four chunks of ten microseconds or more: fewer pixels each, but fewer strips where weights are far, since each chunk fetches its
+  /// weights and gathers its pixels, which takes two thirds of what multiplying them by a strip does.
   Tiling(const ConvShape& s, bool alone) {
     entries = ceil_div(s.in_channels, kLanes) * s.kernel_h * s.kernel_w;
     steps = PartSteps(entries);
@@ -39,13 +41,14 @@ struct Tiling {
     tiles_together = clamped((near ? kNearBytes : kFarBytes) / (steps.a_tiles() * kWeightTile), near ? 1 : 4, kMostPixels / kRows);
     const std::int64_t most = near ? kMostPixels : tiles_together * kRows;
     const std::int64_t tiles = ceil_div(pixels, kRows), products = tiles * out_blocks * entries * 3;
-    const std::int64_t wanted = alone || products < 1024 ? 1 : clamped(products / 2048 * 2, 2, kEnoughAmxChunks);
-    std::int64_t parts = ceil_div(pixels, most);
-    if (parts < wanted) parts = clamped(tiles / kLeastTiles, parts, wanted);
+    const std::int64_t wanted = alone || products < 1024 ? 1 : clamped(products / 2048 * 2, 2, kMostParts);
+    std::int64_t parts = ceil_div(pixels, most), strip_parts = near ? 1 : clamped(strips / 4, smaller(strips, wanted / 2), wanted);
+    if (parts * strip_parts < wanted) parts = clamped(tiles / kLeastTiles, parts, wanted / strip_parts);
+    if (parts * strip_parts < wanted) strip_parts = clamped(strips / 2, strip_parts, wanted / parts);
     if (!alone && parts > 1) parts += parts % 2;
     pixels_per_chunk = ceil_div(pixels, parts);
     pixel_chunks = ceil_div(pixels, larger(1, pixels_per_chunk));
-    strips_per_chunk = ceil_div(strips, clamped(wanted / pixel_chunks, 1, larger(1, strips / 2)));
+    strips_per_chunk = ceil_div(strips, larger(1, strip_parts));
     strip_chunks = ceil_div(strips, strips_per_chunk);
   }
 
