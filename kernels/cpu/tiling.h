@@ -25,6 +25,9 @@ static inline Range piece(std::int64_t total, std::int64_t step, std::int64_t i)
 inline constexpr std::int64_t kChunkMacs = 500'000;
 inline constexpr std::int64_t kChunkElements = 32'768;
 
+/// Bytes of a layer's packed weights that the second cache keeps while the layer runs.
+inline constexpr std::int64_t kNearWeights = 1 << 20;
+
 /// Planes (images times channels) of `rows` rows each: a chunk holds several whole planes or some rows of one.
 struct PlaneTiles {
   std::int64_t planes_per_chunk, rows_per_chunk;

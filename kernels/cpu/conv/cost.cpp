@@ -73,7 +73,7 @@ double cost_blocked(const ConvShape& s, const Machine& m) {
   // again.
   const double weights = static_cast<double>(s.k() * 2 * lanes(m.isa) * 4) > 24576 ? 0.74 : 0.8;
   const double efficiency =
-      weights * filled(s.group_out(), m) * loop_share(static_cast<double>(s.out_w()), 1) * loop_share(static_cast<double>(s.k()), 5);
+      weights * filled(s.group_out(), m) * loop_share(static_cast<double>(s.out_w()), 1) * loop_share(static_cast<double>(s.k()), 12);
   return flops(s) / (m.flops * efficiency) + weight_seconds(weight_bytes(s), m) + stream_seconds(in_bytes(s), m) +
          stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
@@ -132,14 +132,13 @@ double cost_igemm_bf16x6(const ConvShape& s, const Machine& m) {
   const auto pixels = static_cast<double>(s.batch * s.out_pixels()), out = static_cast<double>(round_up(s.out_channels, 16));
   const std::int64_t entries = ceil_div(s.in_channels, 16) * s.kernel_h * s.kernel_w;
   const double tiles = std::ceil(pixels / 16), rows = std::max(10 * tiles, pixels);
-  const double products = rows * out * (12 * static_cast<double>(entries) / 0.58 + 24) / m.flops;
-  // Weights that the second cache holds hide behind products. Others hide behind half of them, and pass again for every 640 KiB of gathered pixels.
+  const double products = rows * out * (12 * static_cast<double>(entries) / 0.58 + 40) / m.flops;
+  // Most of the time that near weights take from L3 hides behind products. Others hide behind half of them, and pass again for every 640 KiB of gathered pixels.
   const double weights = 6 * out * static_cast<double>(round_up(entries, 2) * 16);
   const double first = weights / (m.weights_stay() ? m.l3_bandwidth : m.dram_bandwidth);
   const double passes = std::ceil(tiles / std::clamp(std::floor((640 << 10) / (1536.0 * static_cast<double>(entries))), 4.0, 16.0));
-  const double multiply = weights <= 0.5 * static_cast<double>(m.l2_bytes)
-                              ? std::max(products, first)
-                              : std::max(products, 0.5 * products + first + (passes - 1) * weights / m.l3_bandwidth);
+  const double multiply = weights <= kNearWeights ? products + 0.3 * first
+                                                  : std::max(products, 0.5 * products + first + (passes - 1) * weights / m.l3_bandwidth);
   const double gather = 750 * pixels * static_cast<double>(entries) / m.flops;  // 16 inputs are taken apart and written in 11 cycles
   // Tile registers take 1 to 2 microseconds to wake, and for some more afterwards the core runs slower; weights and inputs in parts drive more from the caches
   // than they would in float32.
@@ -165,13 +164,12 @@ double cost_winograd(const ConvShape& s, const Machine& m) {
   const double transforms =
       2 * tiles * (in_additions * in + out_additions * out) / m.flops + 4 * tiles * points * 2 * (in + out) / m.l2_bandwidth;
   // Transformed weights stream by once for every 28 tiles, first from where they lie while other layers run: multiplying hides a quarter of the time they
-  // take from L3, three quarters where L2 has room for them.
+  // take from L3.
   const double weights = 4 * points * in * out, passes = std::ceil(tiles / 28);
   const bool near = weights <= 0.5 * static_cast<double>(m.l3_bytes);
-  const double exposed = weights <= 0.5 * static_cast<double>(m.l2_bytes) ? 0.25 : 0.75;
   const double multiply = near && !m.weights_stay()
-                              ? with_far_weights(products, 0.5, weights, m) + exposed * (passes - 1) * weights / m.l3_bandwidth
-                              : products + exposed * passes * weights / (near ? m.l3_bandwidth : m.dram_bandwidth);
+                              ? with_far_weights(products, 0.5, weights, m) + 0.75 * (passes - 1) * weights / m.l3_bandwidth
+                              : products + 0.75 * passes * weights / (near ? m.l3_bandwidth : m.dram_bandwidth);
   return multiply + transforms + stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
 

@@ -12,7 +12,6 @@ extern const ConvCode KONV_ISA_CODE(conv_igemm_bf16x6);
 namespace KONV_ISA {
 namespace {
 
-inline constexpr std::int64_t kNearWeights = 1 << 20;                         ///< bytes that stay in the second cache
 inline constexpr std::int64_t kNearBytes = 128 << 10, kFarBytes = 640 << 10;  ///< gathered at a time, for near weights and others
 inline constexpr std::int64_t kMostPixels = 256;                              ///< of a chunk
 inline constexpr std::int64_t kPanelSteps = 48;                               ///< 576 KiB of weights

@@ -106,9 +106,6 @@ struct Tiling {
   bool far;  ///< the transformed weights do not stay in the second cache from one run to the next
 };
 
-/// Of transformed weights.
-constexpr std::int64_t kFarBytes = 1 << 20;
-
 /// For one thread as few chunks as V allows; for several an even number where the layer is worth it: parts of the output channels (each transforms the
 /// input again, and fetches most of it from another core) where there are more weights than pixels, and they are far or the tiles few; else fewer tiles
 /// each, but not fewer than products are wide.
@@ -125,7 +122,7 @@ Tiling tiling(const ConvShape& s, bool alone) {
   t.part_blocks = t.out_blocks;
   const std::int64_t work = all * points * (in * out + 4 * in + 3 * out);  // multiply-adds, the transforms by their additions
   const std::int64_t wanted = alone ? 1 : work > 300'000 ? 4 : work > 120'000 ? 2 : 1;
-  t.far = points * in * out * 4 > kFarBytes;
+  t.far = points * in * out * 4 > kNearWeights;
   if (t.tile_chunks < wanted && out > all && (all < 16 || t.far) && t.out_blocks >= 4) {
     const std::int64_t pairs = ceil_div(t.out_blocks, 2);
     t.part_blocks = 2 * ceil_div(pairs, smaller(pairs, ceil_div(wanted, t.tile_chunks)));
