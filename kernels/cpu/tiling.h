@@ -27,6 +27,8 @@ inline constexpr std::int64_t kChunkElements = 32'768;
 
 /// Bytes of a layer's packed weights that the second cache keeps while the layer runs.
 inline constexpr std::int64_t kNearWeights = 1 << 20;
+/// Bytes of inputs that are gathered for one pass of weights that do not stay (conv/igemm_bf16x6_amx.isa.h).
+inline constexpr std::int64_t kFarGathered = 800 << 10;
 
 /// Planes (images times channels) of `rows` rows each: a chunk holds several whole planes or some rows of one.
 struct PlaneTiles {

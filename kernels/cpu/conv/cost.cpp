@@ -133,10 +133,10 @@ double cost_igemm_bf16x6(const ConvShape& s, const Machine& m) {
   const std::int64_t entries = ceil_div(s.in_channels, 16) * s.kernel_h * s.kernel_w;
   const double tiles = std::ceil(pixels / 16), rows = std::max(10 * tiles, pixels);
   const double products = rows * out * (12 * static_cast<double>(entries) / 0.58 + 40) / m.flops;
-  // Most of the time that near weights take from L3 hides behind products. Others hide behind half of them, and pass again for every 800 KiB of gathered pixels.
+  // Most of the time that near weights take from L3 hides behind products. Others hide behind half of them, and pass again for each kFarGathered of pixels.
   const double weights = 6 * out * static_cast<double>(round_up(entries, 2) * 16);
   const double first = weights / (m.weights_stay() ? m.l3_bandwidth : m.dram_bandwidth);
-  const double passes = std::ceil(tiles / std::clamp(std::floor((800 << 10) / (1536.0 * static_cast<double>(entries))), 1.0, 16.0));
+  const double passes = std::ceil(tiles / std::clamp(std::floor(kFarGathered / (1536.0 * static_cast<double>(entries))), 1.0, 16.0));
   const double multiply = weights <= kNearWeights ? products + 0.3 * first
                                                   : std::max(products, 0.5 * products + first + (passes - 1) * weights / m.l3_bandwidth);
   const double gather = 750 * pixels * static_cast<double>(entries) / m.flops;  // 16 inputs are taken apart and written in 11 cycles

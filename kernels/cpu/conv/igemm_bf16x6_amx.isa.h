@@ -12,11 +12,11 @@ extern const ConvCode KONV_ISA_CODE(conv_igemm_bf16x6);
 namespace KONV_ISA {
 namespace {
 
-inline constexpr std::int64_t kNearBytes = 128 << 10, kFarBytes = 800 << 10;  ///< gathered at a time, for near weights and others
-inline constexpr std::int64_t kMostPixels = 256;                              ///< of a chunk
-inline constexpr std::int64_t kPanelSteps = 48;                               ///< 576 KiB of weights
-inline constexpr std::int64_t kLeastTiles = 2;                                ///< of pixels, of a chunk for several threads
-inline constexpr std::int64_t kMostParts = 4;                                 ///< that several threads should find
+inline constexpr std::int64_t kNearGathered = 128 << 10;  ///< bytes gathered at a time for weights that stay
+inline constexpr std::int64_t kMostPixels = 256;          ///< of a chunk
+inline constexpr std::int64_t kPanelSteps = 48;           ///< 576 KiB of weights
+inline constexpr std::int64_t kLeastTiles = 2;            ///< of pixels, of a chunk for several threads
+inline constexpr std::int64_t kMostParts = 4;             ///< that several threads should find
 
 struct Tiling {
   std::int64_t entries;  ///< one block of input channels at one tap each
@@ -37,7 +37,7 @@ struct Tiling {
     pixels = s.batch * s.out_pixels();
     const bool near = packed_bytes() <= kNearWeights;
     panels = near ? 1 : ceil_div(steps.all(), kPanelSteps);
-    tiles_together = clamped((near ? kNearBytes : kFarBytes) / (steps.a_tiles() * kWeightTile), 1, kMostPixels / kRows);
+    tiles_together = clamped((near ? kNearGathered : kFarGathered) / (steps.a_tiles() * kWeightTile), 1, kMostPixels / kRows);
     const std::int64_t most = near ? kMostPixels : tiles_together * kRows;
     const std::int64_t tiles = ceil_div(pixels, kRows), products = tiles * out_blocks * entries * 3;
     const std::int64_t wanted = alone || products < 1024 ? 1 : clamped(products / 2048 * 2, 2, kMostParts);
