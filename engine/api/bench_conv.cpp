@@ -37,7 +37,7 @@ std::set<std::string> kernels_named(const std::vector<std::string>& wanted, Isa 
   std::set<std::string> names;
   std::string all;
   for (const ConvKernel& kernel : conv_kernels()) {
-    all += (all.empty() ? "" : ", ") + std::string(kernel.name);
+    if (kernel.isa <= isa) all += (all.empty() ? "" : ", ") + std::string(kernel.name);
     if (wanted.empty()) names.insert(kernel.name);
   }
   for (const std::string& want : wanted) {
@@ -46,7 +46,8 @@ std::set<std::string> kernels_named(const std::vector<std::string>& wanted, Isa 
       const bool short_name = kernel.isa <= isa && want + "_" + name(kernel.isa) == kernel.name;
       if (want == kernel.name || (short_name && (!found || kernel.isa > found->isa))) found = &kernel;
     }
-    if (!found) throw Error(fmt::format("--algorithm {}: there is none of this name; expected all or some of {}", want, all));
+    if (!found)
+      throw Error(fmt::format("--algorithm {}: there is none of this name for {}; expected all or some of {}", want, name(isa), all));
     names.insert(found->name);
   }
   return names;
