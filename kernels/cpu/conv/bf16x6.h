@@ -1,6 +1,6 @@
 // Products of float32 by tile registers, which multiply bfloat16. A float32 is the exact sum of three numbers of bfloat16, high, middle and low, of 8 bits each
-// of its 24. Of the nine products of two such sums the six down to 2^-24 of the whole are added in float32: BF16x6 in Henry, Tang and Heinecke, "Leveraging the
-// bfloat16 Artificial Intelligence Datatype For Higher-Precision Computations" (2019). Errors are those of sums in float32; infinities become NaN, and what
+// of its 24. Of the nine products of two such sums the six down to 2^-24 of the whole are added in float32 (Henry, Tang and Heinecke, "Leveraging the
+// bfloat16 Artificial Intelligence Datatype For Higher-Precision Computations", 2019; XLA calls it BF16_BF16_F32_X6). Errors are those of sums in float32; infinities become NaN, and what
 // is smaller than 2^-126, parts included, counts as zero.
 //   A [step][part][row][16 pairs of inputs]     B [strip][step][output block][part][16 pairs of inputs][output][2]
 // Two blocks of 16 inputs are a step of three tiles of A, their parts, and six products. The last block of an odd number stands alone: a pair of A is two parts

@@ -18,26 +18,26 @@ inline constexpr std::int64_t kPanelSteps = 48;           ///< 576 KiB of weight
 inline constexpr std::int64_t kLeastTiles = 2;            ///< of pixels, of a chunk for several threads
 inline constexpr std::int64_t kMostParts = 4;             ///< that several threads should find
 
-struct Tiling {
+/// A strip is four output blocks, or what is left.
+struct Tiling : GatheredTiles {
   std::int64_t entries;  ///< one block of input channels at one tap each
-  PartSteps steps{0};
-  std::int64_t out_blocks, strips;  ///< of four blocks, or what is left
-  std::int64_t pixels, pixels_per_chunk, pixel_chunks;
-  std::int64_t strips_per_chunk, strip_chunks;
-  std::int64_t panels;
+  PartSteps part_steps{0};
+  std::int64_t panel_steps, panels;
   std::int64_t tiles_together;  ///< tiles of pixels that are gathered at a time
 
   /// For several threads two or four chunks of ten microseconds or more: fewer pixels each, but fewer strips where weights are far, since each chunk fetches its
   /// weights and gathers its pixels, which takes two thirds of what multiplying them by a strip does.
-  Tiling(const ConvShape& s, bool alone) {
+  Tiling(const ConvShape& s, bool alone) : GatheredTiles() {
     entries = ceil_div(s.in_channels, kLanes) * s.kernel_h * s.kernel_w;
-    steps = PartSteps(entries);
+    part_steps = PartSteps(entries);
+    steps = part_steps.a_tiles();
     out_blocks = ceil_div(s.out_channels, kTileOutputs);
     strips = ceil_div(out_blocks, kMostBlocks);
     pixels = s.batch * s.out_pixels();
     const bool near = packed_bytes() <= kNearWeights;
-    panels = near ? 1 : ceil_div(steps.all(), kPanelSteps);
-    tiles_together = clamped((near ? kNearGathered : kFarGathered) / (steps.a_tiles() * kWeightTile), 1, kMostPixels / kRows);
+    panel_steps = near ? part_steps.all() : kPanelSteps;
+    panels = ceil_div(part_steps.all(), panel_steps);
+    tiles_together = clamped((near ? kNearGathered : kFarGathered) / (steps * kWeightTile), 1, kMostPixels / kRows);
     const std::int64_t most = near ? kMostPixels : tiles_together * kRows;
     const std::int64_t tiles = ceil_div(pixels, kRows), products = tiles * out_blocks * entries * 3;
     const std::int64_t wanted = alone || products < 1024 ? 1 : clamped(products / 2048 * 2, 2, kMostParts);
@@ -51,9 +51,8 @@ struct Tiling {
     strip_chunks = ceil_div(strips, strips_per_chunk);
   }
 
-  std::int64_t chunks() const { return pixel_chunks * strip_chunks; }
   std::int64_t blocks_of(std::int64_t strip) const { return smaller(kMostBlocks, out_blocks - strip * kMostBlocks); }
-  std::int64_t block_weights() const { return steps.all() * kStepWeights * kWeightTile; }
+  std::int64_t block_weights() const { return part_steps.all() * kStepWeights * kWeightTile; }
   std::int64_t packed_bytes() const { return out_blocks * block_weights(); }
 };
 
@@ -77,7 +76,7 @@ struct Workspace {
 inline constexpr std::int64_t kSums = kMostBlocks * kRows * kTileOutputs;  ///< of a tile of pixels
 
 Workspace divide(const Tiling& t, Cutter& cutter) {
-  return {cutter.cut<std::uint8_t>(t.tiles_together * t.steps.a_tiles() * kWeightTile),
+  return {cutter.cut<std::uint8_t>(t.tiles_together * t.steps * kWeightTile),
           cutter.cut<float>((t.panels > 1 ? t.tiles_together : 2) * kSums), cutter.cut<Place>(t.pixels_per_chunk),
           cutter.cut<std::int64_t>(t.entries + 1), cutter.cut<float>(t.out_blocks * kTileOutputs)};
 }
@@ -115,7 +114,7 @@ class Chunk {
     const UsingTiles registers(rows_.rows, kWeightRegisters);
     for (std::int64_t tile = 0; tile < rows_.tiles; tile += t_.tiles_together) {
       const Range tiles{tile, smaller(rows_.tiles, tile + t_.tiles_together)}, pixels = rows_.of(tiles);
-      gather(args_.in.f32(), at_.places + pixels.begin, pixels.size(), at_.offsets, t_.steps, a_tile(tiles), at_.gathered);
+      gather(args_.in.f32(), at_.places + pixels.begin, pixels.size(), at_.offsets, t_.part_steps, a_tile(tiles), at_.gathered);
       for (std::int64_t strip = strips.begin; strip < strips.end; ++strip) {
         switch (t_.blocks_of(strip)) {
           case 1: run_strip<1>(strip, tiles); break;
@@ -138,9 +137,9 @@ class Chunk {
     if (t_.panels > 1) finish();  // its sums are about to be overwritten
     for (std::int64_t panel = 0; panel < t_.panels; ++panel) {
       const bool last = panel == t_.panels - 1;
-      const Range panel_steps = t_.panels > 1 ? piece(t_.steps.all(), kPanelSteps, panel) : Range{0, t_.steps.all()};
+      const Range panel_steps = piece(t_.part_steps.all(), t_.panel_steps, panel);
       PartSteps steps(0);
-      steps.singles = last ? t_.steps.singles : 0;
+      steps.singles = last ? t_.part_steps.singles : 0;
       steps.pairs = panel_steps.size() - steps.singles;
       for (std::int64_t i = 0; i < tiles.size(); ++i) {
         const std::uint8_t* const a = at_.gathered + panel_steps.begin * kPairTiles * a_tile(tiles) + i * rows_.rows * kRowBytes;
@@ -204,8 +203,7 @@ void run(const ConvArgs& args, std::int64_t chunk, void* workspace) {
   const Tiling t(s, Alone);
   Cutter cutter{static_cast<char*>(workspace)};
   const Workspace at = divide(t, cutter);
-  Chunk(args, t, at, piece(t.pixels, t.pixels_per_chunk, chunk % t.pixel_chunks))
-      .run(piece(t.strips, t.strips_per_chunk, chunk / t.pixel_chunks));
+  Chunk(args, t, at, t.chunk_pixels(chunk)).run(t.chunk_strips(chunk));
 }
 
 std::size_t packed_bytes(const ConvShape& s) { return static_cast<std::size_t>(Tiling(s, true).packed_bytes()); }
@@ -220,7 +218,7 @@ void pack(const ConvShape& s, const float* weight, void* packed) {
     for (std::int64_t c = 0; c < s.in_channels; ++c) {
       for (std::int64_t tap = 0; tap < taps; ++tap, ++weight) {
         const std::int64_t input = (c / kLanes * taps + tap) * kLanes + c % kLanes;
-        pack_parts(t.steps, t.blocks_of(strip), input, o - strip * kMostBlocks * kTileOutputs, *weight, b);
+        pack_parts(t.part_steps, t.blocks_of(strip), input, o - strip * kMostBlocks * kTileOutputs, *weight, b);
       }
     }
   }
