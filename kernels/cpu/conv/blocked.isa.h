@@ -36,19 +36,32 @@ Tiles tiles(const ConvShape& s) {
   return t;
 }
 
-template <int Width, int Blocks, int Step, int InBlock>
+constexpr int kPlainTaps = 3;
+
+/// Plain images and kernel rows of three neighbours: for one output block accumulate_plain_rows() applies.
+template <int InBlock>
+bool has_plain_rows(const ConvShape& s) {
+  return InBlock == 1 && s.kernel_w == kPlainTaps && s.dilation_w == 1;
+}
+
+/// `Taps`: kPlainTaps where has_plain_rows(), else 0.
+template <int Width, int Blocks, int Step, int InBlock, int Taps>
 void tile(const Walk& walk, const float* in, const float* weight, const Finish& f, float* out, const float* residual) {
   Sums<Width, Blocks> sums;
-  accumulate<Width, Blocks, Step, InBlock>(walk, in, weight, f.bias, sums);
+  if constexpr (Taps > 0) {
+    accumulate_plain_rows<Width, Step, Taps>(walk, in, weight, f.bias, sums);
+  } else {
+    accumulate<Width, Blocks, Step, InBlock>(walk, in, weight, f.bias, sums);
+  }
   finish(f, sums, out, residual);
 }
 
 using TileFunction = void (*)(const Walk&, const float*, const float*, const Finish&, float*, const float*);
 
-template <int Blocks, int Step, int InBlock, int... Widths>
+template <int Blocks, int Step, int InBlock, int Taps, int... Widths>
 TileFunction tile_of(WidthList<Widths...>, int width) {
   TileFunction found = nullptr;
-  ((found = width == Widths ? &tile<Widths, Blocks, Step, InBlock> : found), ...);
+  ((found = width == Widths ? &tile<Widths, Blocks, Step, InBlock, Taps> : found), ...);
   return found;
 }
 
@@ -81,7 +94,9 @@ void rows(const ConvArgs& args, const std::int64_t* taps, std::int64_t n, std::i
   }
   using List = typename TileWidths<Blocks>::List;
   const int tile_width = best_width(List{}, width);
-  const TileFunction run = tile_of<Blocks, Step, InBlock>(List{}, tile_width);
+  constexpr int kTaps = InBlock == 1 && Blocks == 1 ? kPlainTaps : 0;
+  const TileFunction run = has_plain_rows<InBlock>(s) ? tile_of<Blocks, Step, InBlock, kTaps>(List{}, tile_width)
+                                                      : tile_of<Blocks, Step, InBlock, 0>(List{}, tile_width);
   const float* from =
       in.f32() + n * in.strides[0] + group * in_blocks * in.strides[1] - s.pad_top * in.strides[2] - s.pad_left * in.strides[3];
   float* to = out.f32() + n * out.strides[0] + first * out.strides[1];
@@ -98,6 +113,10 @@ void rows(const ConvArgs& args, const std::int64_t* taps, std::int64_t n, std::i
 
 template <int Step, int InBlock>
 void blocks(const ConvArgs& args, const std::int64_t* taps, std::int64_t n, std::int64_t group, Range range, Range out_rows) {
+  if (Step == 1 && has_plain_rows<InBlock>(args.shape)) {  // faster than several output blocks that read a pixel for each tap
+    for (std::int64_t b = range.begin; b < range.end; ++b) rows<1, Step, InBlock>(args, taps, n, group, b, out_rows);
+    return;
+  }
   each_few_blocks(range, [&]<int Blocks>(std::int64_t first) { rows<Blocks, Step, InBlock>(args, taps, n, group, first, out_rows); });
 }
 

@@ -71,6 +71,33 @@ inline __attribute__((always_inline)) void accumulate(const Walk& walk, const fl
   }
 }
 
+/// The same sums where the input is plain, there is one output block, and the kernel's rows are `Taps` neighbouring pixels: every one is read once for all
+/// taps of a row.
+template <int Pixels, int Step, int Taps>
+inline __attribute__((always_inline)) void accumulate_plain_rows(const Walk& walk, const float* in, const float* weight, const float* bias,
+                                                                 Sums<Pixels, 1>& sums) {
+  Vector acc[1][Pixels];
+  start(bias, acc);
+  for (std::int64_t block = 0; block < walk.blocks; ++block, in += walk.block_stride) {
+    for (std::int64_t t = 0; t < walk.tap_count; t += Taps, weight += Taps * kLanes) {
+      const float* x = in + walk.taps[t];
+      Vector w[Taps];
+#pragma GCC unroll 8
+      for (int k = 0; k < Taps; ++k) w[k] = load(weight + k * kLanes);
+#pragma GCC unroll 40
+      for (int i = 0; i < (Pixels - 1) * Step + Taps; ++i) {
+#pragma GCC unroll 8
+        for (int k = 0; k < Taps; ++k) {
+          const int p = (i - k) / Step;
+          if (i >= k && (i - k) % Step == 0 && p < Pixels) acc[0][p] += x[i] * w[k];
+        }
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int p = 0; p < Pixels; ++p) sums.at[0][p] = acc[0][p];
+}
+
 /// The biases of output channels from `first` on, 0 where there is none.
 template <int Blocks>
 struct Biases {

@@ -100,11 +100,18 @@ struct Tiling {
   std::int64_t rows, columns;  ///< tiles of an image
   std::int64_t in_blocks, out_blocks;
   std::int64_t tiles;        ///< of a chunk, from any images
+  std::int64_t group;        ///< tiles of a chunk that are transformed, multiplied and finished before the next
   std::int64_t together;     ///< output blocks of one product
   std::int64_t part_blocks;  ///< output blocks of a chunk
   std::int64_t tile_chunks, parts;
   bool far;  ///< the transformed weights do not stay in the second cache from one run to the next
 };
+
+/// Tiles of a group whose V is to stay in the first cache, and how large that may be: weights pass through there, too.
+constexpr std::int64_t kFewTiles = 8, kFirstCache = 20 << 10;
+
+/// Products may take the places of what they are made from, where one pass computes them.
+bool in_place(const Tiling& t) { return t.in_blocks == 1 && t.out_blocks == 1; }
 
 /// For one thread as few chunks as V allows; for several an even number where the layer is worth it: parts of the output channels (each transforms the
 /// input again, and fetches most of it from another core) where there are more weights than pixels, and they are far or the tiles few; else fewer tiles
@@ -118,7 +125,8 @@ Tiling tiling(const ConvShape& s, bool alone) {
   t.in_blocks = ceil_div(s.in_channels, kLanes);
   t.out_blocks = ceil_div(s.out_channels, kLanes);
   const std::int64_t all = larger(1, s.batch * t.rows * t.columns), in = t.in_blocks * kLanes, out = t.out_blocks * kLanes;
-  t.tile_chunks = ceil_div(all, clamped(most_floats / (points * in), 8, kMostTiles));
+  const bool few = in_place(t) && points * in * kFewTiles * 4 <= kFirstCache;
+  t.tile_chunks = few && alone ? 1 : ceil_div(all, clamped(most_floats / (points * in), 8, kMostTiles));
   t.part_blocks = t.out_blocks;
   const std::int64_t work = all * points * (in * out + 4 * in + 3 * out);  // multiply-adds, the transforms by their additions
   const std::int64_t wanted = alone ? 1 : work > 300'000 ? 4 : work > 120'000 ? 2 : 1;
@@ -132,8 +140,10 @@ Tiling tiling(const ConvShape& s, bool alone) {
     t.tile_chunks = larger(t.tile_chunks, smaller(ceil_div(wanted, t.parts), all / (kLanes >= 16 ? 8 : 4)));
   if (!alone && t.tile_chunks > 1 && t.parts == 1) t.tile_chunks += t.tile_chunks % 2;
   t.tiles = ceil_div(all, t.tile_chunks);
+  if (few) t.tiles = round_up(t.tiles, kFewTiles);
   t.tile_chunks = ceil_div(all, t.tiles);
-  t.together = smaller(blocks_together(t.tiles, t.out_blocks), t.part_blocks);
+  t.group = few ? kFewTiles : t.tiles;
+  t.together = smaller(blocks_together(t.group, t.out_blocks), t.part_blocks);
   return t;
 }
 
@@ -178,6 +188,29 @@ MultiplyFunction multiply_of(WidthList<Widths...>, int width) {
   return found;
 }
 
+/// Few tiles of one output block: two points at a time, or too few sums would be in flight. The same sums as multiply()'s.
+template <int Width>
+void multiply_pair(std::int64_t in_blocks, std::int64_t points, const float* v, const float* u, float* m) {
+  const std::int64_t u_point = in_blocks * kLanes * kLanes;
+  Vector acc[2][Width] = {};
+  for (std::int64_t block = 0; block < in_blocks; ++block, v += points * kPoint) {
+#pragma GCC unroll 16
+    for (int c = 0; c < kLanes; ++c, u += kLanes) {
+      const Vector first = load(u), second = load(u + u_point);
+#pragma GCC unroll 16
+      for (int p = 0; p < Width; ++p) {
+        acc[0][p] += v[p * kLanes + c] * first;
+        acc[1][p] += v[kPoint + p * kLanes + c] * second;
+      }
+    }
+  }
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; ++i) {
+#pragma GCC unroll 16
+    for (int p = 0; p < Width; ++p) store(m + i * kPoint + p * kLanes, acc[i][p]);
+  }
+}
+
 /// Weights of a point that stay in the first cache while a pass reads and writes its tiles.
 constexpr std::int64_t kNearFloats = 4 << 10;
 
@@ -187,6 +220,11 @@ void products(const Tiling& t, std::int64_t points, std::int64_t tiles, const fl
   const std::int64_t u_point = t.in_blocks * kLanes * kLanes;
   using List = typename TileWidths<Blocks>::List;
   const int width = best_width(List{}, tiles);
+  if (Blocks == 1 && kRegisters > 16 && tiles == kFewTiles && width == kFewTiles) {
+    for (std::int64_t p = 0; p < points; p += 2, u += 2 * u_point)
+      multiply_pair<kFewTiles>(t.in_blocks, points, v + p * kPoint, u, m + p * kPoint);
+    return;
+  }
   const MultiplyFunction first =
       t.far ? multiply_of<Blocks, Fetch::far>(List{}, width) : multiply_of<Blocks, Fetch::weights>(List{}, width);
   const MultiplyFunction other = t.far || Blocks * u_point > kNearFloats ? first : multiply_of<Blocks, Fetch::nothing>(List{}, width);
@@ -357,21 +395,26 @@ struct Winograd {
     return static_cast<std::size_t>(kPlane * (t.in_blocks + t.together)) * sizeof(float);
   }
 
-  static void run(const ConvArgs& args, std::int64_t chunk, void* workspace) {
-    const ConvShape& s = args.shape;
-    const Tiling t = tiling<Tile>(s, Alone);
-    const Range tiles = piece(s.batch * t.rows * t.columns, t.tiles, chunk / t.parts);
-    const Range blocks = piece(t.out_blocks, t.part_blocks, chunk % t.parts);
-    float* v = static_cast<float*>(workspace);
-    float* m = v + t.in_blocks * kPlane;
+  static void run_group(const ConvArgs& args, const Tiling& t, Range tiles, Range blocks, float* v) {
     transform_inputs<Tile>(args, t, tiles, v);
     const std::int64_t u_block = kPoints * t.in_blocks * kLanes * kLanes;
+    float* m = in_place(t) && tiles.size() == kFewTiles ? v : v + t.in_blocks * kPlane;
     for (std::int64_t first = blocks.begin; first < blocks.end; first += t.together) {
       each_few_blocks({first, smaller(blocks.end, first + t.together)}, [&]<int Blocks>(std::int64_t b) {
         products<Blocks>(t, kPoints, tiles.size(), v, static_cast<const float*>(args.weight) + b * u_block, m);
         for (std::int64_t i = 0; i < Blocks; ++i) transform_outputs<Tile>(args, t, tiles, b + i, m + i * kPlane);
       });
     }
+  }
+
+  static void run(const ConvArgs& args, std::int64_t chunk, void* workspace) {
+    const ConvShape& s = args.shape;
+    const Tiling t = tiling<Tile>(s, Alone);
+    const Range tiles = piece(s.batch * t.rows * t.columns, t.tiles, chunk / t.parts);
+    const Range blocks = piece(t.out_blocks, t.part_blocks, chunk % t.parts);
+    float* v = static_cast<float*>(workspace);
+    for (std::int64_t begin = tiles.begin; begin < tiles.end; begin += t.group)
+      run_group(args, t, {begin, smaller(tiles.end, begin + t.group)}, blocks, v);
   }
 
   static std::size_t packed_bytes(const ConvShape& s) {
