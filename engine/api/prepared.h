@@ -16,7 +16,7 @@ class Prepared {
  public:
   virtual ~Prepared() = default;
   virtual const plan::Plan& plan() const = 0;
-  virtual void set_input(std::size_t index, const void* bytes) = 0;
+  virtual void set_input(std::size_t index, const void* bytes, ThreadPool* pool) = 0;
   virtual void get_output(std::size_t index, void* bytes) const = 0;
   virtual std::int64_t output_bytes(std::size_t index) const = 0;
   virtual void run(ThreadPool* pool) = 0;
@@ -43,7 +43,13 @@ class PreparedOn final : public Prepared {
     make_outputs();
   }
   const plan::Plan& plan() const override { return context_.executable().plan(); }
-  void set_input(std::size_t index, const void* bytes) override { context_.set_input(index, bytes); }
+  void set_input(std::size_t index, const void* bytes, [[maybe_unused]] ThreadPool* pool) override {
+    if constexpr (std::is_same_v<Context, run::Context>) {
+      context_.set_input(index, bytes, pool);
+    } else {
+      context_.set_input(index, bytes);
+    }
+  }
   void get_output(std::size_t index, void* bytes) const override { context_.get_output(index, bytes); }
   std::int64_t output_bytes(std::size_t index) const override { return context_.output_bytes(index); }
   void run([[maybe_unused]] ThreadPool* pool) override {

@@ -249,9 +249,9 @@ void Session::run(std::span<const InputTensor> inputs) {
   Impl& s = *impl_;
   s.take_inputs(inputs);
   Prepared& p = s.prepare();
-  for (std::size_t i = 0; i < s.data.size(); ++i) p.set_input(i, s.data[i]);
   {
     const Lease lease(s.runtime->pool);
+    for (std::size_t i = 0; i < s.data.size(); ++i) p.set_input(i, s.data[i], lease.get());
     if (s.options.profile) {
       std::fill(p.seconds.begin(), p.seconds.end(), 0.0);
       p.run_timed(lease.get(), p.seconds);

@@ -27,7 +27,15 @@ TensorView dense_view(const plan::Value& value, const void* bytes) {
   return v;
 }
 
-void copy(const TensorView& from, const TensorView& to) {
+/// Without a pool on this thread.
+void run_jobs(ThreadPool* pool, std::span<const Job> jobs) {
+  if (pool) return pool->run(jobs);
+  for (const Job& job : jobs) {
+    for (std::int64_t chunk = 0; chunk < job.chunks; ++chunk) job.function(chunk, 0);
+  }
+}
+
+void copy(const TensorView& from, const TensorView& to, ThreadPool* pool) {
   const int bytes = bits(from.dtype) / 8;
   if (from.dense() && to.dense()) {
     std::memcpy(to.data, from.data, static_cast<std::size_t>(storage_bytes(from.dtype, from.count())));
@@ -35,16 +43,9 @@ void copy(const TensorView& from, const TensorView& to) {
   }
   const CopyKernel& kernel = copy_kernels().back();
   const CopyArgs args{.shape = {.count = from.count(), .element_bytes = bytes}, .in = from, .out = to};
-  const std::int64_t chunks = kernel.code->chunks(args.shape);
-  for (std::int64_t chunk = 0; chunk < chunks; ++chunk) kernel.code->run(args, chunk, nullptr);
-}
-
-/// Without a pool on this thread.
-void run_jobs(ThreadPool* pool, std::span<const Job> jobs) {
-  if (pool) return pool->run(jobs);
-  for (const Job& job : jobs) {
-    for (std::int64_t chunk = 0; chunk < job.chunks; ++chunk) job.function(chunk, 0);
-  }
+  const auto run = [&](std::int64_t chunk, int) { kernel.code->run(args, chunk, nullptr); };
+  const Job job{run, kernel.code->chunks(args.shape)};
+  run_jobs(pool, {&job, 1});
 }
 
 }  // namespace
@@ -62,14 +63,14 @@ Context::Context(std::shared_ptr<const Executable> executable, int threads) : ex
     jobs_.push_back({chunk_calls_[i], calls_[i].chunks, plan.steps[calls_[i].step].cost >= kSerialSeconds});
 }
 
-void Context::set_input(std::size_t index, const void* bytes) {
+void Context::set_input(std::size_t index, const void* bytes, ThreadPool* pool) {
   const int value = executable_->plan().inputs[index];
-  copy(dense_view(executable_->plan().values[static_cast<std::size_t>(value)], bytes), view(*executable_, value, arena_.get()));
+  copy(dense_view(executable_->plan().values[static_cast<std::size_t>(value)], bytes), view(*executable_, value, arena_.get()), pool);
 }
 
 void Context::get_output(std::size_t index, void* bytes) const {
   const int value = executable_->plan().outputs[index];
-  copy(view(*executable_, value, arena_.get()), dense_view(executable_->plan().values[static_cast<std::size_t>(value)], bytes));
+  copy(view(*executable_, value, arena_.get()), dense_view(executable_->plan().values[static_cast<std::size_t>(value)], bytes), nullptr);
 }
 
 std::int64_t Context::output_bytes(std::size_t index) const {

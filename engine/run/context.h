@@ -18,8 +18,8 @@ class Context {
 
   const Executable& executable() const { return *executable_; }
 
-  /// Copies the bytes of graph input `index` in (row-major).
-  void set_input(std::size_t index, const void* bytes);
+  /// Copies the bytes of graph input `index` in (row-major), with a pool's threads if there is one.
+  void set_input(std::size_t index, const void* bytes, ThreadPool* pool = nullptr);
   /// Copies graph output `index` out (row-major).
   void get_output(std::size_t index, void* bytes) const;
   std::int64_t output_bytes(std::size_t index) const;

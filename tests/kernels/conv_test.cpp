@@ -221,9 +221,11 @@ ConvShape square(std::int64_t batch, std::int64_t in, std::int64_t size, std::in
 }
 
 TEST_CASE("layers that are cut into many chunks agree with the oracle") {
-  // Several tiles of pixels, several images in a tile, few pixels with many channels, more input than one block of K, rows cut into tiles.
-  const ConvShape shapes[] = {square(1, 16, 64, 16, 3, 1), square(9, 40, 4, 24, 3, 1), square(1, 128, 2, 200, 3, 1),
-                              square(2, 300, 7, 33, 1, 1), square(1, 3, 96, 8, 7, 2),  square(1, 2, 300, 2, 5, 1, 2)};
+  // Several tiles of pixels, several images in a tile, few pixels with many channels, more input than one block of K, rows cut into tiles, Winograd's groups of
+  // eight tiles with a rest, planes cut by rows.
+  const ConvShape shapes[] = {square(1, 16, 64, 16, 3, 1), square(9, 40, 4, 24, 3, 1),        square(1, 128, 2, 200, 3, 1),
+                              square(2, 300, 7, 33, 1, 1), square(1, 3, 96, 8, 7, 2),         square(1, 2, 300, 2, 5, 1, 2),
+                              square(3, 10, 19, 12, 3, 1), square(1, 390, 15, 390, 3, 1, 390)};
   const auto check = [&](const ConvKernel& kernel) {
     std::uint64_t seed = 100;
     for (const ConvShape& shape : shapes) {

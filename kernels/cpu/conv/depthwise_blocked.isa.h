@@ -11,8 +11,28 @@ namespace {
 
 std::int64_t blocks(const ConvShape& s) { return ceil_div(s.out_channels, kLanes); }
 
-PlaneTiles tiles(const ConvShape& s) {
-  return tile_planes(s.batch * blocks(s), s.out_h(), s.out_w() * (s.kernel_h * s.kernel_w + 2) * kLanes, kChunkMacs / 2);
+/// Parts of the rows, then of the planes, if `rows_first`: several threads then work on the rows that they mostly computed and will read, since the pointwise
+/// convolutions before and after are cut by pixels. An image of few rows is cut by planes, as their weights are.
+struct Tiles {
+  PlaneTiles planes;
+  bool rows_first;
+};
+
+Tiles tiles(const ConvShape& s) {
+  constexpr std::int64_t least_rows = 7, most_parts = 4, target = kChunkMacs / 2;
+  const std::int64_t planes = s.batch * blocks(s), rows = s.out_h(), work_per_row = s.out_w() * (s.kernel_h * s.kernel_w + 2) * kLanes;
+  Tiles t{tile_planes(planes, rows, work_per_row, target), false};
+  if (t.planes.row_chunks > 1 || t.planes.plane_chunks < 2) return t;
+  const std::int64_t parts = s.batch > 1 ? 1 : smaller(most_parts, rows / least_rows) / 2 * 2;
+  t.rows_first = parts > 1;
+  if (t.rows_first) {
+    t.planes.rows_per_chunk = ceil_div(rows, parts);
+    t.planes.row_chunks = ceil_div(rows, t.planes.rows_per_chunk);
+  }
+  const std::int64_t plane_chunks = t.rows_first ? ceil_div(t.planes.plane_chunks, parts) : round_up(t.planes.plane_chunks, 2);
+  t.planes.planes_per_chunk = ceil_div(planes, plane_chunks);
+  t.planes.plane_chunks = ceil_div(planes, t.planes.planes_per_chunk);
+  return t;
 }
 
 /// The kernel, strides in floats.
@@ -114,26 +134,29 @@ void run_rows(const ConvArgs& args, std::int64_t n, std::int64_t block, Range ro
   }
 }
 
-void run_chunk(const ConvArgs& args, const PlaneTiles& t, std::int64_t chunk) {
-  const ConvShape& s = args.shape;
-  const Division place = split(chunk, t.row_chunks);
-  const Range planes = piece(s.batch * blocks(s), t.planes_per_chunk, place.whole);
-  const Range rows = piece(s.out_h(), t.rows_per_chunk, place.rest);
+void run_planes(const ConvArgs& args, Range planes, Range rows) {
   for (std::int64_t p = planes.begin; p < planes.end; ++p) {
-    const Division at = split(p, blocks(s));
+    const Division at = split(p, blocks(args.shape));
     run_rows(args, at.whole, at.rest, rows);
   }
 }
 
-std::int64_t chunks(const ConvShape& s) { return tiles(s).count(); }
+void run_chunk(const ConvArgs& args, const Tiles& tiles, std::int64_t chunk) {
+  const ConvShape& s = args.shape;
+  const PlaneTiles& t = tiles.planes;
+  const Division place = split(chunk, tiles.rows_first ? t.plane_chunks : t.row_chunks);
+  const Range planes = piece(s.batch * blocks(s), t.planes_per_chunk, tiles.rows_first ? place.rest : place.whole);
+  run_planes(args, planes, piece(s.out_h(), t.rows_per_chunk, tiles.rows_first ? place.whole : place.rest));
+}
+
+std::int64_t chunks(const ConvShape& s) { return tiles(s).planes.count(); }
 std::size_t workspace(const ConvShape&) { return 0; }
 void run(const ConvArgs& args, std::int64_t chunk, void*) { run_chunk(args, tiles(args.shape), chunk); }
 
 /// For a thread that works alone.
 std::int64_t one_chunk(const ConvShape&) { return 1; }
 void run_all(const ConvArgs& args, std::int64_t, void*) {
-  const PlaneTiles t = tiles(args.shape);
-  for (std::int64_t chunk = 0; chunk < t.count(); ++chunk) run_chunk(args, t, chunk);
+  run_planes(args, {0, args.shape.batch * blocks(args.shape)}, {0, args.shape.out_h()});
 }
 
 std::size_t packed_bytes(const ConvShape& s) {

@@ -102,10 +102,12 @@ void finish(const GemmArgs& args, float* row, const float* c, float* out, std::i
   for (std::int64_t j = 0; j < count; ++j) out[j * column_stride(args.out)] = row[j];
 }
 
-/// Columns of a chunk: whole strips, enough work, whatever the number of rows.
+/// Columns of a chunk: whole strips, enough work, whatever the number of rows; chunks in even number.
 std::int64_t chunk_columns(const GemmShape& s) {
   const std::int64_t macs = larger(1, s.m * s.k);
-  return clamped(round_up(kChunkMacs / 4 / macs, kStrip), kStrip, round_up(larger(1, s.n), kStrip));
+  const std::int64_t columns = clamped(round_up(kChunkMacs / 4 / macs, kStrip), kStrip, round_up(larger(1, s.n), kStrip));
+  const std::int64_t count = ceil_div(s.n, columns);
+  return count < 3 ? columns : round_up(ceil_div(s.n, count / 2 * 2), kStrip);
 }
 
 std::int64_t chunks(const GemmShape& s) { return s.batch * ceil_div(s.n, chunk_columns(s)); }
