@@ -124,7 +124,7 @@ class Joiner {
     const ConvCode& c = *code(step);
     std::int64_t most = 0;
     for (std::int64_t r = 1; r <= rows; ++r) {
-      const ConvShape s = band_shape(shape(step), r);
+      const ConvShape s = band_shape(shape(step), {0, r}, rows_read(shape(step), {0, r}));
       most = std::max(most, static_cast<std::int64_t>(c.alone.run ? c.alone.workspace(s) : c.workspace(s)));
     }
     return most;
@@ -142,11 +142,13 @@ Range rows_read(const ConvShape& s, Range out) {
   return {out.begin * s.stride_h - s.pad_top, (out.end - 1) * s.stride_h - s.pad_top + s.dilation_h * (s.kernel_h - 1) + 1};
 }
 
-ConvShape band_shape(const ConvShape& shape, std::int64_t rows) {
+ConvShape band_shape(const ConvShape& shape, Range out, Range there) {
+  const Range read = rows_read(shape, out), present{std::max(read.begin, there.begin), std::min(read.end, there.end)};
   ConvShape s = shape;
   s.batch = 1;
-  s.in_h = rows_read(shape, {0, rows}).end;
-  s.pad_bottom = 0;
+  s.in_h = present.size();
+  s.pad_top = present.begin - read.begin;
+  s.pad_bottom = read.end - present.end;
   return s;
 }
 

@@ -16,8 +16,9 @@ void join_pipelines(Plan& plan, const Machine& machine, const Options& options);
 /// Rows of the input, padding included, that output rows `out` read.
 Range rows_read(const ConvShape& shape, Range out);
 
-/// The convolution of `rows` output rows of one image; rows of padding above the input are in front of its first row, as a halo is.
-ConvShape band_shape(const ConvShape& shape, std::int64_t rows);
+/// The convolution of output rows `out` of one image from input rows `there`, padding among those or not: what lies outside them is its padding, which a kernel
+/// that reads a halo finds around them.
+ConvShape band_shape(const ConvShape& shape, Range out, Range there);
 
 /// Output rows of one chunk of a pipeline where several threads share it; what lies between chunks is computed twice.
 std::int64_t pipeline_chunk_rows(std::int64_t out_h);

@@ -84,10 +84,11 @@ void PipelineCall::run(std::int64_t chunk, void* workspace) const {
           args.residual.data = args.residual.f32() + image * args.residual.strides[0] + rows.begin * args.residual.strides[2];
       }
       if (rows.begin >= rows.end) continue;
-      const std::int64_t first = rows.begin * args.shape.stride_h;  // of the input, where an unpadded window would begin
+      const Range there = i == 0 ? Range{0, args.shape.in_h} : wanted[i - 1];
+      const std::int64_t first = std::max(plan::rows_read(args.shape, rows).begin, there.begin);
       args.in.data = i == 0 ? args.in.f32() + image * args.in.strides[0] + first * args.in.strides[2]
-                            : band(i - 1) + (first - wanted[i - 1].begin) * args.in.strides[2];
-      args.shape = plan::band_shape(args.shape, rows.size());
+                            : band(i - 1) + (first - there.begin) * args.in.strides[2];
+      args.shape = plan::band_shape(args.shape, rows, there);
       const std::int64_t count = stage.code->chunks(args.shape);
       for (std::int64_t c = 0; c < count; ++c) stage.code->run(args, c, bytes + kernels_);
     }

@@ -35,9 +35,18 @@ Tiles tiles(const ConvShape& s) {
   return t;
 }
 
+/// Windows of 3 or 5 neighbouring columns know the image's edges, so that nobody has to put zeros around it; others read a halo.
+bool knows_edges(const ConvShape& s) {
+  const bool narrow = s.pad_left < s.kernel_w && s.pad_right < s.kernel_w;
+  return s.dilation_h == 1 && s.dilation_w == 1 && narrow && (s.kernel_w == 3 || s.kernel_w == 5);
+}
+
+Halo halo(const ConvShape& s) { return knows_edges(s) ? Halo{} : padding_halo(s); }
+
 /// The kernel, strides in floats.
 struct Window {
   std::int64_t rows, columns, row_stride, column_stride;
+  std::int64_t pad_left, in_columns;  ///< for windows that know the image's edges
 };
 
 #if defined(__AVX512F__) || defined(__aarch64__)
@@ -46,15 +55,23 @@ using Widths = WidthList<16, 14, 8, 7, 4, 1>;
 using Widths = WidthList<8, 7, 4, 1>;
 #endif
 
+/// Pixels of a tile's input row, of `columns`, that lie outside the image: zeros.
+struct Outside {
+  std::int64_t left, right;
+};
+
 /// Adds a row of the kernel, `Taps` neighbouring pixels: every pixel of the input is read once.
 template <int Width, int Step, int Taps>
-inline __attribute__((always_inline)) void accumulate_taps(const float* in, const float* weight, Vector (&acc)[Width]) {
+inline __attribute__((always_inline)) void accumulate_taps(const float* in, const float* weight, const Outside& outside,
+                                                           Vector (&acc)[Width]) {
+  constexpr int kColumns = (Width - 1) * Step + Taps;
   Vector w[Taps];
 #pragma GCC unroll 8
   for (int k = 0; k < Taps; ++k) w[k] = load(weight + k * kLanes);
 #pragma GCC unroll 40
-  for (int i = 0; i < (Width - 1) * Step + Taps; ++i) {
-    const Vector x = load(in + i * kLanes);
+  for (int i = 0; i < kColumns; ++i) {
+    const bool left = i < Taps - 1 && i<outside.left, right = i> kColumns - Taps && i >= kColumns - outside.right;
+    const Vector x = left || right ? Vector{} : load(in + i * kLanes);
 #pragma GCC unroll 8
     for (int k = 0; k < Taps; ++k) {
       const int p = (i - k) / Step;
@@ -65,14 +82,14 @@ inline __attribute__((always_inline)) void accumulate_taps(const float* in, cons
 
 /// `Taps`: the kernel's columns where they are neighbours, or 0.
 template <int Width, int Step, int Taps>
-inline __attribute__((always_inline)) void tile(const Window& window, const float* in, const float* weight, const Finish& f, float* out,
-                                                const float* residual) {
+inline __attribute__((always_inline)) void tile(const Window& window, const Outside& outside, const float* in, const float* weight,
+                                                const Finish& f, float* out, const float* residual) {
   Vector acc[1][Width];
   start(f.bias, acc);
   const float* row = in;
   for (std::int64_t ky = 0; ky < window.rows; ++ky, row += window.row_stride) {
     if constexpr (Taps > 0) {
-      accumulate_taps<Width, Step, Taps>(row, weight, acc[0]);
+      accumulate_taps<Width, Step, Taps>(row, weight, outside, acc[0]);
       weight += Taps * kLanes;
     } else {
       const float* tap = row;
@@ -94,8 +111,9 @@ template <int Width, int Step, int Taps>
 void tiles_of_row(const Window& window, const float* in, const float* weight, const Finish& f, std::int64_t width, float* out,
                   const float* residual) {
   for (std::int64_t begin = 0; begin < width; begin += Width) {
-    const std::int64_t x = smaller(begin, width - Width) * kLanes;
-    tile<Width, Step, Taps>(window, in + x * Step, weight, f, out + x, residual ? residual + x : nullptr);
+    const std::int64_t pixel = smaller(begin, width - Width), column = pixel * Step - window.pad_left, x = pixel * kLanes;
+    const Outside outside{larger(0, -column), larger(0, column + (Width - 1) * Step + Taps - window.in_columns)};
+    tile<Width, Step, Taps>(window, outside, in + x * Step, weight, f, out + x, residual ? residual + x : nullptr);
   }
 }
 
@@ -110,15 +128,14 @@ RowFunction row_of(WidthList<All...>, int width) {
 
 template <int Step>
 RowFunction row_of(const ConvShape& s, int width) {
-  if (s.dilation_w == 1 && s.kernel_w == 3) return row_of<Step, 3>(Widths{}, width);
-  if (s.dilation_w == 1 && s.kernel_w == 5) return row_of<Step, 5>(Widths{}, width);
-  return row_of<Step, 0>(Widths{}, width);
+  if (!knows_edges(s)) return row_of<Step, 0>(Widths{}, width);
+  return s.kernel_w == 3 ? row_of<Step, 3>(Widths{}, width) : row_of<Step, 5>(Widths{}, width);
 }
 
 void run_rows(const ConvArgs& args, std::int64_t n, std::int64_t block, Range rows) {
   const ConvShape& s = args.shape;
   const TensorView &in = args.in, &out = args.out, &residual = args.residual;
-  const Window window{s.kernel_h, s.kernel_w, s.dilation_h * in.strides[2], s.dilation_w * kLanes};
+  Window window{s.kernel_h, s.kernel_w, s.dilation_h * in.strides[2], s.dilation_w * kLanes, s.pad_left, s.in_w};
   const float* weight = static_cast<const float*>(args.weight) + block * s.kernel_h * s.kernel_w * kLanes;
   const std::int64_t channels = s.out_channels - block * kLanes, width = s.out_w();
   const Biases<1> bias(args.bias, block * kLanes, s.out_channels);
@@ -128,8 +145,11 @@ void run_rows(const ConvArgs& args, std::int64_t n, std::int64_t block, Range ro
   const float* from = in.f32() + n * in.strides[0] + block * in.strides[1] - s.pad_top * in.strides[2] - s.pad_left * kLanes;
   float* to = out.f32() + n * out.strides[0] + block * out.strides[1];
   const float* add = residual.data ? residual.f32() + n * residual.strides[0] + block * residual.strides[1] : nullptr;
+  const bool edges = knows_edges(s);
   for (std::int64_t y = rows.begin; y < rows.end; ++y) {
-    run(window, from + y * s.stride_h * in.strides[2], weight, f, width, to + y * out.strides[2],
+    const std::int64_t top = y * s.stride_h - s.pad_top, above = edges ? larger(0, -top) : 0;
+    if (edges) window.rows = larger(0, smaller(s.kernel_h, s.in_h - top) - above);
+    run(window, from + (y * s.stride_h + above) * in.strides[2], weight + above * s.kernel_w * kLanes, f, width, to + y * out.strides[2],
         add ? add + y * residual.strides[2] : nullptr);
   }
 }
@@ -180,7 +200,7 @@ void pack(const ConvShape& s, const float* weight, void* packed) {
 const ConvCode KONV_ISA_CODE(conv_depthwise_blocked_f32) = {{KONV_ISA::chunks, KONV_ISA::workspace, KONV_ISA::run},
                                                             KONV_ISA::kLanes,
                                                             KONV_ISA::kLanes,
-                                                            padding_halo,
+                                                            KONV_ISA::halo,
                                                             KONV_ISA::packed_bytes,
                                                             KONV_ISA::pack,
                                                             {KONV_ISA::one_chunk, KONV_ISA::workspace, KONV_ISA::run_all}};
