@@ -60,8 +60,8 @@ struct Outside {
   std::int64_t left, right;
 };
 
-/// Adds a row of the kernel, `Taps` neighbouring pixels: every pixel of the input is read once.
-template <int Width, int Step, int Taps>
+/// Adds a row of the kernel, `Taps` neighbouring pixels: every pixel of the input is read once. `AtEdge`: some are outside.
+template <int Width, int Step, int Taps, bool AtEdge>
 inline __attribute__((always_inline)) void accumulate_taps(const float* in, const float* weight, const Outside& outside,
                                                            Vector (&acc)[Width]) {
   constexpr int kColumns = (Width - 1) * Step + Taps;
@@ -81,7 +81,7 @@ inline __attribute__((always_inline)) void accumulate_taps(const float* in, cons
 }
 
 /// `Taps`: the kernel's columns where they are neighbours, or 0.
-template <int Width, int Step, int Taps>
+template <int Width, int Step, int Taps, bool AtEdge>
 inline __attribute__((always_inline)) void tile(const Window& window, const Outside& outside, const float* in, const float* weight,
                                                 const Finish& f, float* out, const float* residual) {
   Vector acc[1][Width];
@@ -89,7 +89,7 @@ inline __attribute__((always_inline)) void tile(const Window& window, const Outs
   const float* row = in;
   for (std::int64_t ky = 0; ky < window.rows; ++ky, row += window.row_stride) {
     if constexpr (Taps > 0) {
-      accumulate_taps<Width, Step, Taps>(row, weight, outside, acc[0]);
+      accumulate_taps<Width, Step, Taps, AtEdge>(row, weight, outside, acc[0]);
       weight += Taps * kLanes;
     } else {
       const float* tap = row;
@@ -113,7 +113,12 @@ void tiles_of_row(const Window& window, const float* in, const float* weight, co
   for (std::int64_t begin = 0; begin < width; begin += Width) {
     const std::int64_t pixel = smaller(begin, width - Width), column = pixel * Step - window.pad_left, x = pixel * kLanes;
     const Outside outside{larger(0, -column), larger(0, column + (Width - 1) * Step + Taps - window.in_columns)};
-    tile<Width, Step, Taps>(window, outside, in + x * Step, weight, f, out + x, residual ? residual + x : nullptr);
+    const float* const add = residual ? residual + x : nullptr;
+    if (Taps > 0 && (outside.left > 0 || outside.right > 0)) {
+      tile<Width, Step, Taps, true>(window, outside, in + x * Step, weight, f, out + x, add);
+    } else {
+      tile<Width, Step, Taps, false>(window, outside, in + x * Step, weight, f, out + x, add);
+    }
   }
 }
 
