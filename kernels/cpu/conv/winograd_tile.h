@@ -104,7 +104,8 @@ struct Tiling {
   std::int64_t together;     ///< output blocks of one product
   std::int64_t part_blocks;  ///< output blocks of a chunk
   std::int64_t tile_chunks, parts;
-  bool far;  ///< the transformed weights do not stay in the second cache from one run to the next
+  bool far;    ///< the transformed weights do not stay in the second cache from one run to the next
+  bool early;  ///< several threads, and weights that are half of that cache
 };
 
 /// Tiles of a group whose V is to stay in the first cache, and how large that may be: weights pass through there, too.
@@ -131,6 +132,7 @@ Tiling tiling(const ConvShape& s, bool alone) {
   const std::int64_t work = all * points * (in * out + 4 * in + 3 * out);  // multiply-adds, the transforms by their additions
   const std::int64_t wanted = alone ? 1 : work > 300'000 ? 4 : work > 120'000 ? 2 : 1;
   t.far = points * in * out * 4 > kNearWeights;
+  t.early = !alone && points * in * out * 4 > kNearWeights / 2;
   if (t.tile_chunks < wanted && out > all && (all < 16 || t.far) && t.out_blocks >= 4) {
     const std::int64_t pairs = ceil_div(t.out_blocks, 2);
     t.part_blocks = 2 * ceil_div(pairs, smaller(pairs, ceil_div(wanted, t.tile_chunks)));
@@ -147,9 +149,9 @@ Tiling tiling(const ConvShape& s, bool alone) {
   return t;
 }
 
-/// What is fetched ahead. A point's first pass: its weights. Others find those in the first cache, if they are not too many. Far: the weights of one output
-/// block from `ahead` on, too, to the second cache.
-enum class Fetch { nothing, weights, far };
+/// What is fetched ahead. A point's first pass: its weights, `early` where several threads each multiply them by few tiles and wait for L3. Others find those in
+/// the first cache, if they are not too many. Far: the weights of one output block from `ahead` on, too, to the second cache.
+enum class Fetch { nothing, weights, early, far };
 
 template <int Width, int Blocks, Fetch Ahead>
 void multiply(std::int64_t in_blocks, std::int64_t points, std::int64_t u_block, const float* v, const float* u, const float* ahead,
@@ -162,7 +164,7 @@ void multiply(std::int64_t in_blocks, std::int64_t points, std::int64_t u_block,
 #pragma GCC unroll 4
       for (int b = 0; b < Blocks; ++b) {
         w[b] = load(u + b * u_block);
-        if constexpr (Ahead != Fetch::nothing) __builtin_prefetch(u + b * u_block + 16 * kLanes);
+        if constexpr (Ahead != Fetch::nothing) __builtin_prefetch(u + b * u_block + (Ahead == Fetch::early ? 64 : 16) * kLanes);
       }
       if constexpr (Ahead == Fetch::far) {
         __builtin_prefetch(ahead, 0, 2);
@@ -225,8 +227,9 @@ void products(const Tiling& t, std::int64_t points, std::int64_t tiles, const fl
       multiply_pair<kFewTiles>(t.in_blocks, points, v + p * kPoint, u, m + p * kPoint);
     return;
   }
-  const MultiplyFunction first =
-      t.far ? multiply_of<Blocks, Fetch::far>(List{}, width) : multiply_of<Blocks, Fetch::weights>(List{}, width);
+  const MultiplyFunction first = t.far     ? multiply_of<Blocks, Fetch::far>(List{}, width)
+                                 : t.early ? multiply_of<Blocks, Fetch::early>(List{}, width)
+                                           : multiply_of<Blocks, Fetch::weights>(List{}, width);
   const MultiplyFunction other = t.far || Blocks * u_point > kNearFloats ? first : multiply_of<Blocks, Fetch::nothing>(List{}, width);
   for (std::int64_t p = 0; p < points; ++p, u += u_point) {
     for (std::int64_t begin = 0, block = 0; begin < tiles; begin += width, block = (block + 1) % Blocks) {
