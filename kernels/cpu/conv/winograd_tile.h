@@ -190,26 +190,22 @@ MultiplyFunction multiply_of(WidthList<Widths...>, int width) {
   return found;
 }
 
-/// Few tiles of one output block: two points at a time, or too few sums would be in flight. The same sums as multiply()'s.
-template <int Width>
-void multiply_pair(std::int64_t in_blocks, std::int64_t points, const float* v, const float* u, float* m) {
-  const std::int64_t u_point = in_blocks * kLanes * kLanes;
-  Vector acc[2][Width] = {};
-  for (std::int64_t block = 0; block < in_blocks; ++block, v += points * kPoint) {
+/// kFewTiles tiles of one block, in and out: two points at a time, or too few sums would be in flight. The same sums as multiply()'s.
+void multiply_pair(const float* v, const float* u, float* m) {
+  Vector acc[2][kFewTiles] = {};
 #pragma GCC unroll 16
-    for (int c = 0; c < kLanes; ++c, u += kLanes) {
-      const Vector first = load(u), second = load(u + u_point);
+  for (int c = 0; c < kLanes; ++c) {
+    const Vector first = load(u + c * kLanes), second = load(u + (kLanes + c) * kLanes);
 #pragma GCC unroll 16
-      for (int p = 0; p < Width; ++p) {
-        acc[0][p] += v[p * kLanes + c] * first;
-        acc[1][p] += v[kPoint + p * kLanes + c] * second;
-      }
+    for (int p = 0; p < kFewTiles; ++p) {
+      acc[0][p] += v[p * kLanes + c] * first;
+      acc[1][p] += v[kPoint + p * kLanes + c] * second;
     }
   }
 #pragma GCC unroll 2
   for (int i = 0; i < 2; ++i) {
 #pragma GCC unroll 16
-    for (int p = 0; p < Width; ++p) store(m + i * kPoint + p * kLanes, acc[i][p]);
+    for (int p = 0; p < kFewTiles; ++p) store(m + i * kPoint + p * kLanes, acc[i][p]);
   }
 }
 
@@ -222,9 +218,8 @@ void products(const Tiling& t, std::int64_t points, std::int64_t tiles, const fl
   const std::int64_t u_point = t.in_blocks * kLanes * kLanes;
   using List = typename TileWidths<Blocks>::List;
   const int width = best_width(List{}, tiles);
-  if (Blocks == 1 && kRegisters > 16 && tiles == kFewTiles && width == kFewTiles) {
-    for (std::int64_t p = 0; p < points; p += 2, u += 2 * u_point)
-      multiply_pair<kFewTiles>(t.in_blocks, points, v + p * kPoint, u, m + p * kPoint);
+  if (in_place(t) && tiles == kFewTiles && kRegisters > 16) {
+    for (std::int64_t p = 0; p < points; p += 2) multiply_pair(v + p * kPoint, u + p * u_point, m + p * kPoint);
     return;
   }
   const MultiplyFunction first = t.far     ? multiply_of<Blocks, Fetch::far>(List{}, width)
