@@ -55,7 +55,7 @@ using Widths = WidthList<16, 14, 8, 7, 4, 1>;
 using Widths = WidthList<8, 7, 4, 1>;
 #endif
 
-/// Pixels of a tile's input row, of `columns`, that lie outside the image: zeros.
+/// Pixels at the ends of what a tile reads of a row that lie outside the image: zeros.
 struct Outside {
   std::int64_t left, right;
 };
@@ -70,7 +70,8 @@ inline __attribute__((always_inline)) void accumulate_taps(const float* in, cons
   for (int k = 0; k < Taps; ++k) w[k] = load(weight + k * kLanes);
 #pragma GCC unroll 40
   for (int i = 0; i < kColumns; ++i) {
-    const bool left = i < Taps - 1 && i<outside.left, right = i> kColumns - Taps && i >= kColumns - outside.right;
+    const bool left = AtEdge && (i < Taps - 1) && (i < outside.left);
+    const bool right = AtEdge && (i > kColumns - Taps) && (i >= kColumns - outside.right);
     const Vector x = left || right ? Vector{} : load(in + i * kLanes);
 #pragma GCC unroll 8
     for (int k = 0; k < Taps; ++k) {
