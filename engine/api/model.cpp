@@ -19,7 +19,7 @@ Machine machine_for(const std::string& isa) {
   }
   const IsaChoice choice = choose_isa();
   if (choice.error) throw Error(choice.error);
-  return Machine::typical(choice.isa);
+  return Machine::here(choice.isa);
 }
 
 const Machine& measured_machine() {

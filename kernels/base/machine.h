@@ -32,6 +32,8 @@ struct Machine {
 
   /// Typical constants of an instruction set, for planning for a machine that is not here.
   static Machine typical(Isa isa);
+  /// The same with what is known of this CPU's cores, which is built in, so that a CPU is planned for in the same way every time.
+  static Machine here(Isa isa);
 };
 
 }  // namespace konv
