@@ -44,7 +44,8 @@ inline __attribute__((always_inline)) Vector load_real(const Bfloat16* p) { retu
 inline float real(float x) { return x; }
 inline float real(Bfloat16 x) { return float_from_bfloat16(x); }
 
-/// sums[i][j] = a row i . b row j. The order of summation depends on k alone.
+/// sums[i][j] = a row i . b row j. The order of summation depends on k alone. A single row of a waits for b: the next tile's rows are fetched ahead, since what a
+/// CPU fetches by itself ends with a page.
 template <int Rows, int Columns, class B>
 void multiply_tile(const float* a, std::int64_t a_row, const B* b, std::int64_t b_row, std::int64_t k, float* sums) {
   Vector acc[Rows][kTileColumns] = {};
@@ -52,7 +53,10 @@ void multiply_tile(const float* a, std::int64_t a_row, const B* b, std::int64_t 
   for (; p + kLanes <= k; p += kLanes) {
     Vector y[Columns];
 #pragma GCC unroll 4
-    for (int j = 0; j < Columns; ++j) y[j] = load_real(b + j * b_row + p);
+    for (int j = 0; j < Columns; ++j) {
+      y[j] = load_real(b + j * b_row + p);
+      if constexpr (Rows == 1) __builtin_prefetch(b + (Columns + j) * b_row + p, 0, 2);
+    }
 #pragma GCC unroll 4
     for (int i = 0; i < Rows; ++i) {
       const Vector x = load(a + i * a_row + p);
