@@ -34,9 +34,11 @@ Machine Machine::here(Isa isa) {
   Machine m = typical(isa);
   static const unsigned family = amd_family();
   if (isa == Isa::portable) return m;
-  // An L3 for a few cores, which gives each of them nearly what its L2 does. As `konv devices` measured them.
+  // An L3 for a few cores, which gives each of them nearly what its L2 does; what neighbours leave of 32 MB. As `konv devices` measured them.
+  if (family >= 25) m.l3_bytes = 24 << 20;
   if (family == 25) {  // 512 bits are multiplied in two halves
     m.flops = 116e9;
+    m.hidden = isa >= Isa::avx512 ? 0.75 : 0;
     m.l1_bandwidth = 200e9, m.l2_bandwidth = 110e9, m.l3_bandwidth = 100e9, m.dram_bandwidth = 25e9;
   } else if (family >= 26) {
     m.flops = isa >= Isa::avx512 ? 260e9 : 126e9;

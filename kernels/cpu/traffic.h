@@ -22,6 +22,9 @@ inline double with_far_weights(double products, double exposed, double bytes, co
   return std::max(products, exposed * products + bytes / m.dram_bandwidth);
 }
 
+/// Share of the peak that multiply-adds reach, where `share` is what they do on a core that hides nothing of the rest.
+inline double multiply_share(double share, const Machine& m) { return share + m.hidden * (1 - share); }
+
 /// Share of a loop of `n` that is not spent on its beginning and end.
 inline double loop_share(double n, double loss) { return n / (n + loss); }
 

@@ -72,8 +72,8 @@ double cost_blocked(const ConvShape& s, const Machine& m) {
   // Lanes of the last output block may be empty; short rows keep fewer sums in flight; weights of a pair of blocks that outgrow L1 come from L2 again and
   // again.
   const double weights = static_cast<double>(s.k() * 2 * lanes(m.isa) * 4) > 24576 ? 0.74 : 0.8;
-  const double efficiency =
-      weights * filled(s.group_out(), m) * loop_share(static_cast<double>(s.out_w()), 1) * loop_share(static_cast<double>(s.k()), 12);
+  const double efficiency = multiply_share(weights, m) * filled(s.group_out(), m) * loop_share(static_cast<double>(s.out_w()), 1) *
+                            loop_share(static_cast<double>(s.k()), 12);
   return flops(s) / (m.flops * efficiency) + weight_seconds(weight_bytes(s), m) + stream_seconds(in_bytes(s), m) +
          stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
@@ -83,8 +83,8 @@ namespace {
 /// The multiply-adds alone; `rate`: operations per second, 2 per multiply-add. The second half of a pair of output blocks saves less.
 double igemm_products(const ConvShape& s, const Machine& m, double rate) {
   const auto pixels = static_cast<double>(s.batch * s.out_pixels()), out = static_cast<double>(round_up(s.group_out(), lanes(m.isa)));
-  const double efficiency =
-      0.88 * filled(s.group_out(), m) * loop_share(static_cast<double>(s.k()), 16) * loop_share(out, 8) * loop_share(pixels, 2);
+  const double efficiency = multiply_share(0.88, m) * filled(s.group_out(), m) * loop_share(static_cast<double>(s.k()), 16) *
+                            loop_share(out, 8) * loop_share(pixels, 2);
   return flops(s) / (rate * efficiency);
 }
 
@@ -159,23 +159,35 @@ double cost_winograd(const ConvShape& s, const Machine& m) {
   const int block = lanes(m.isa);
   const auto in = static_cast<double>(round_up(s.in_channels, block)), out = static_cast<double>(round_up(s.out_channels, block));
   const auto tiles = static_cast<double>(s.batch * ceil_div(s.out_h(), Tile) * ceil_div(s.out_w(), Tile));
-  const double products = 2 * tiles * points * in * out / (0.7 * m.flops);
+  const double products = 2 * tiles * points * in * out / (multiply_share(0.7, m) * m.flops);
   // Transformed images go through L2 between the three stages.
   const double transforms =
       2 * tiles * (in_additions * in + out_additions * out) / m.flops + 4 * tiles * points * 2 * (in + out) / m.l2_bandwidth;
   // Transformed weights stream by once for every 28 tiles, first from where they lie while other layers run: multiplying hides a quarter of the time they
-  // take from L3.
+  // take from L3, and half of it that from DRAM.
   const double weights = 4 * points * in * out, passes = std::ceil(tiles / 28);
   const bool near = weights <= 0.5 * static_cast<double>(m.l3_bytes);
-  const double multiply = near && !m.weights_stay()
-                              ? with_far_weights(products, 0.5, weights, m) + 0.75 * (passes - 1) * weights / m.l3_bandwidth
-                              : products + 0.75 * passes * weights / (near ? m.l3_bandwidth : m.dram_bandwidth);
+  const double again = 0.75 * (near ? (1 - m.hidden) * weights / m.l3_bandwidth : weights / m.dram_bandwidth);
+  const double multiply = m.weights_stay() ? products + passes * again : with_far_weights(products, 0.5, weights, m) + (passes - 1) * again;
   return multiply + transforms + stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
 
 template double cost_winograd<2>(const ConvShape&, const Machine&);
 template double cost_winograd<4>(const ConvShape&, const Machine&);
 template double cost_winograd<6>(const ConvShape&, const Machine&);
+
+double cost_winograd4_w9(const ConvShape& s, const Machine& m) {
+  const int block = lanes(m.isa);
+  const auto in = static_cast<double>(round_up(s.in_channels, block)), out = static_cast<double>(round_up(s.out_channels, block));
+  const auto tiles = static_cast<double>(s.batch * ceil_div(s.out_h(), 4) * ceil_div(s.out_w(), 4));
+  // For each few tiles weights are transformed again, in what 54 multiply-adds take.
+  const double transformed = std::ceil(tiles / (m.isa >= Isa::avx512 ? 4 : 2));
+  const double products = 2 * (36 * tiles + 54 * transformed) * in * out / (multiply_share(0.7, m) * m.flops);
+  const double transforms = 2 * tiles * (156 * in + 116 * out) / m.flops + 4 * tiles * 36 * 2 * (in + out) / m.l2_bandwidth;
+  const double weights = 4 * 9 * in * out, near = 0.75 * (1 - m.hidden) * weights / m.l3_bandwidth;
+  const double multiply = m.weights_stay() ? products + near : with_far_weights(products, 0.25, weights, m);
+  return multiply + transforms + stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) + kCallSeconds;
+}
 
 double cost_fft16(const ConvShape& s, const Machine& m) {
   // Per 16x16 tile: 144 complex multiply-adds per pair of channels, and 25 transforms of 16 points, some 130 additions each, on either side.

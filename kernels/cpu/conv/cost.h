@@ -18,6 +18,7 @@ double cost_igemm_bf16_tiles(const ConvShape& s, const Machine& m);
 double cost_igemm_bf16x6(const ConvShape& s, const Machine& m);
 template <int Tile>
 double cost_winograd(const ConvShape& s, const Machine& m);
+double cost_winograd4_w9(const ConvShape& s, const Machine& m);
 double cost_fft16(const ConvShape& s, const Machine& m);
 double cost_depthwise_blocked(const ConvShape& s, const Machine& m);
 double cost_direct(const ConvShape& s, const Machine& m);

@@ -378,42 +378,12 @@ void transform_outputs(const ConvArgs& args, const Tiling& t, Range tiles, std::
   }
 }
 
-template <int Tile, bool Alone>
-struct Winograd {
+/// Weights as they are multiplied: transformed when they are packed.
+template <int Tile>
+struct TransformedWeights {
   static constexpr int kSide = Tile + 2;
-  static constexpr std::int64_t kPoints = kSide * kSide, kPlane = kPoints * kPoint;
-
-  static std::int64_t chunks(const ConvShape& s) {
-    const Tiling t = tiling<Tile>(s, Alone);
-    return t.tile_chunks * t.parts;
-  }
-
-  static std::size_t workspace(const ConvShape& s) {
-    const Tiling t = tiling<Tile>(s, Alone);
-    return static_cast<std::size_t>(kPlane * (t.in_blocks + t.together)) * sizeof(float);
-  }
-
-  static void run_group(const ConvArgs& args, const Tiling& t, Range tiles, Range blocks, float* v) {
-    transform_inputs<Tile>(args, t, tiles, v);
-    const std::int64_t u_block = kPoints * t.in_blocks * kLanes * kLanes;
-    float* m = in_place(t) && tiles.size() == kFewTiles ? v : v + t.in_blocks * kPlane;
-    for (std::int64_t first = blocks.begin; first < blocks.end; first += t.together) {
-      each_few_blocks({first, smaller(blocks.end, first + t.together)}, [&]<int Blocks>(std::int64_t b) {
-        products<Blocks>(t, kPoints, tiles.size(), v, static_cast<const float*>(args.weight) + b * u_block, m);
-        for (std::int64_t i = 0; i < Blocks; ++i) transform_outputs<Tile>(args, t, tiles, b + i, m + i * kPlane);
-      });
-    }
-  }
-
-  static void run(const ConvArgs& args, std::int64_t chunk, void* workspace) {
-    const ConvShape& s = args.shape;
-    const Tiling t = tiling<Tile>(s, Alone);
-    const Range tiles = piece(s.batch * t.rows * t.columns, t.tiles, chunk / t.parts);
-    const Range blocks = piece(t.out_blocks, t.part_blocks, chunk % t.parts);
-    float* v = static_cast<float*>(workspace);
-    for (std::int64_t begin = tiles.begin; begin < tiles.end; begin += t.group)
-      run_group(args, t, {begin, smaller(tiles.end, begin + t.group)}, blocks, v);
-  }
+  static constexpr std::int64_t kPoints = kSide * kSide;
+  static constexpr std::int64_t kTogether = kMostBlocks;  ///< output blocks whose products are made at once, at most
 
   static std::size_t packed_bytes(const ConvShape& s) {
     return static_cast<std::size_t>(kPoints * round_up(s.in_channels, kLanes) * round_up(s.out_channels, kLanes)) * sizeof(float);
@@ -442,6 +412,51 @@ struct Winograd {
     }
   }
 
+  /// M of `Blocks` output blocks from `block` on.
+  template <int Blocks>
+  static void products(const Tiling& t, const ConvArgs& args, std::int64_t block, std::int64_t tiles, const float* v, float* m) {
+    konv::KONV_ISA::products<Blocks>(t, kPoints, tiles, v,
+                                     static_cast<const float*>(args.weight) + block * kPoints * t.in_blocks * kLanes * kLanes, m);
+  }
+};
+
+template <int Tile, bool Alone, class Weights>
+struct Winograd {
+  static constexpr int kSide = Tile + 2;
+  static constexpr std::int64_t kPoints = kSide * kSide, kPlane = kPoints * kPoint;
+
+  static std::int64_t chunks(const ConvShape& s) {
+    const Tiling t = tiling<Tile>(s, Alone);
+    return t.tile_chunks * t.parts;
+  }
+
+  static std::size_t workspace(const ConvShape& s) {
+    const Tiling t = tiling<Tile>(s, Alone);
+    return static_cast<std::size_t>(kPlane * (t.in_blocks + t.together)) * sizeof(float);
+  }
+
+  static void run_group(const ConvArgs& args, const Tiling& t, Range tiles, Range blocks, float* v) {
+    transform_inputs<Tile>(args, t, tiles, v);
+    float* m = in_place(t) && tiles.size() == kFewTiles ? v : v + t.in_blocks * kPlane;
+    const std::int64_t together = smaller(t.together, Weights::kTogether);
+    for (std::int64_t first = blocks.begin; first < blocks.end; first += together) {
+      each_few_blocks({first, smaller(blocks.end, first + together)}, [&]<int Blocks>(std::int64_t b) {
+        Weights::template products<Blocks>(t, args, b, tiles.size(), v, m);
+        for (std::int64_t i = 0; i < Blocks; ++i) transform_outputs<Tile>(args, t, tiles, b + i, m + i * kPlane);
+      });
+    }
+  }
+
+  static void run(const ConvArgs& args, std::int64_t chunk, void* workspace) {
+    const ConvShape& s = args.shape;
+    const Tiling t = tiling<Tile>(s, Alone);
+    const Range tiles = piece(s.batch * t.rows * t.columns, t.tiles, chunk / t.parts);
+    const Range blocks = piece(t.out_blocks, t.part_blocks, chunk % t.parts);
+    float* v = static_cast<float*>(workspace);
+    for (std::int64_t begin = tiles.begin; begin < tiles.end; begin += t.group)
+      run_group(args, t, {begin, smaller(tiles.end, begin + t.group)}, blocks, v);
+  }
+
   /// Whole tiles are read, also where they reach beyond the last output pixel.
   static Halo halo(const ConvShape& s) {
     const auto after = [](std::int64_t size, std::int64_t out, std::int64_t before) {
@@ -453,11 +468,11 @@ struct Winograd {
 };
 
 /// `error`: largest error in multiples of the direct convolution's (measured at 64 channels).
-template <int Tile>
+template <int Tile, class Weights = TransformedWeights<Tile>>
 constexpr ConvCode winograd_code(double error) {
-  using Shared = Winograd<Tile, false>;
-  using Alone = Winograd<Tile, true>;
-  return {{Shared::chunks, Shared::workspace, Shared::run}, kLanes, kLanes, Shared::halo, Shared::packed_bytes, Shared::pack,
+  using Shared = Winograd<Tile, false, Weights>;
+  using Alone = Winograd<Tile, true, Weights>;
+  return {{Shared::chunks, Shared::workspace, Shared::run}, kLanes, kLanes, Shared::halo, Weights::packed_bytes, Weights::pack,
           {Alone::chunks, Alone::workspace, Alone::run},    error};
 }
 
