@@ -14,8 +14,7 @@ struct Machine {
   double l2_bandwidth = 50e9;
   double l3_bandwidth = 20e9;
   double dram_bandwidth = 10e9;
-  double hidden =
-      0;  ///< share of what kernels lose beside multiply-adds that hides behind them here, where vectors are multiplied in two halves
+  double hidden = 0;  ///< share of what kernels lose beside multiply-adds that hides behind them, where those take a core longer
   std::int64_t l1_bytes = 32 << 10;
   std::int64_t l2_bytes = 1 << 20;
   std::int64_t l3_bytes = 16 << 20;

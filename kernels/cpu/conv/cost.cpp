@@ -146,30 +146,42 @@ double cost_igemm_bf16x6(const ConvShape& s, const Machine& m) {
   return 1.1 * (multiply + gather) + woken + stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
 
+namespace {
+
+/// F(Tile x Tile, 3x3) of a layer: its tiles, channels in whole blocks, and what does not depend on how its weights come.
+template <int Tile>
+struct WinogradSize {
+  static constexpr double kPoints = (Tile + 2) * (Tile + 2);
+  double in, out, tiles;
+
+  WinogradSize(const ConvShape& s, const Machine& m)
+      : in(static_cast<double>(round_up(s.in_channels, lanes(m.isa)))),
+        out(static_cast<double>(round_up(s.out_channels, lanes(m.isa)))),
+        tiles(static_cast<double>(s.batch * ceil_div(s.out_h(), Tile) * ceil_div(s.out_w(), Tile))) {}
+
+  /// So many operations per pair of channels, as multiply-adds.
+  double products(double operations, const Machine& m) const { return 2 * operations * in * out / (multiply_share(0.7, m) * m.flops); }
+
+  /// Additions, which run at half the rate of multiply-adds; transformed images go through L2 between the three stages.
+  double transforms(const Machine& m) const {
+    constexpr double in_additions = Tile == 2 ? 32 : Tile == 4 ? 156 : 384, out_additions = Tile == 2 ? 24 : Tile == 4 ? 116 : 290;
+    return 2 * tiles * (in_additions * in + out_additions * out) / m.flops + 4 * tiles * kPoints * 2 * (in + out) / m.l2_bandwidth;
+  }
+};
+
+}  // namespace
+
 template <int Tile>
 double cost_winograd(const ConvShape& s, const Machine& m) {
-  // Per tile: one multiply-add per point and pair of channels, and the additions of the transforms, which run at half the rate of multiply-adds.
-  constexpr double points = (Tile + 2) * (Tile + 2),
-                   in_additions = Tile == 2   ? 32
-                                  : Tile == 4 ? 156
-                                              : 384,
-                   out_additions = Tile == 2   ? 24
-                                   : Tile == 4 ? 116
-                                               : 290;
-  const int block = lanes(m.isa);
-  const auto in = static_cast<double>(round_up(s.in_channels, block)), out = static_cast<double>(round_up(s.out_channels, block));
-  const auto tiles = static_cast<double>(s.batch * ceil_div(s.out_h(), Tile) * ceil_div(s.out_w(), Tile));
-  const double products = 2 * tiles * points * in * out / (multiply_share(0.7, m) * m.flops);
-  // Transformed images go through L2 between the three stages.
-  const double transforms =
-      2 * tiles * (in_additions * in + out_additions * out) / m.flops + 4 * tiles * points * 2 * (in + out) / m.l2_bandwidth;
+  const WinogradSize<Tile> w(s, m);
+  const double products = w.products(w.tiles * w.kPoints, m);
   // Transformed weights stream by once for every 28 tiles, first from where they lie while other layers run: multiplying hides a quarter of the time they
   // take from L3, and half of it that from DRAM.
-  const double weights = 4 * points * in * out, passes = std::ceil(tiles / 28);
+  const double weights = 4 * w.kPoints * w.in * w.out, passes = std::ceil(w.tiles / 28);
   const bool near = weights <= 0.5 * static_cast<double>(m.l3_bytes);
   const double again = 0.75 * (near ? (1 - m.hidden) * weights / m.l3_bandwidth : weights / m.dram_bandwidth);
   const double multiply = m.weights_stay() ? products + passes * again : with_far_weights(products, 0.5, weights, m) + (passes - 1) * again;
-  return multiply + transforms + stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) + kCallSeconds;
+  return multiply + w.transforms(m) + stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
 
 template double cost_winograd<2>(const ConvShape&, const Machine&);
@@ -177,16 +189,12 @@ template double cost_winograd<4>(const ConvShape&, const Machine&);
 template double cost_winograd<6>(const ConvShape&, const Machine&);
 
 double cost_winograd4_w9(const ConvShape& s, const Machine& m) {
-  const int block = lanes(m.isa);
-  const auto in = static_cast<double>(round_up(s.in_channels, block)), out = static_cast<double>(round_up(s.out_channels, block));
-  const auto tiles = static_cast<double>(s.batch * ceil_div(s.out_h(), 4) * ceil_div(s.out_w(), 4));
+  const WinogradSize<4> w(s, m);
   // For each few tiles weights are transformed again, in what 54 multiply-adds take.
-  const double transformed = std::ceil(tiles / (m.isa >= Isa::avx512 ? 4 : 2));
-  const double products = 2 * (36 * tiles + 54 * transformed) * in * out / (multiply_share(0.7, m) * m.flops);
-  const double transforms = 2 * tiles * (156 * in + 116 * out) / m.flops + 4 * tiles * 36 * 2 * (in + out) / m.l2_bandwidth;
-  const double weights = 4 * 9 * in * out, near = 0.75 * (1 - m.hidden) * weights / m.l3_bandwidth;
+  const double products = w.products(w.tiles * w.kPoints + 54 * std::ceil(w.tiles / (m.isa >= Isa::avx512 ? 4 : 2)), m);
+  const double weights = 4 * 9 * w.in * w.out, near = 0.75 * (1 - m.hidden) * weights / m.l3_bandwidth;
   const double multiply = m.weights_stay() ? products + near : with_far_weights(products, 0.25, weights, m);
-  return multiply + transforms + stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) + kCallSeconds;
+  return multiply + w.transforms(m) + stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) + kCallSeconds;
 }
 
 double cost_fft16(const ConvShape& s, const Machine& m) {

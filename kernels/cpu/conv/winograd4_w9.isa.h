@@ -11,7 +11,7 @@ extern const ConvCode KONV_ISA_CODE(conv_winograd4_w9_f32);
 namespace KONV_ISA {
 namespace {
 
-/// A row or column of weights to point `I`, without the factor below, which the products take.
+/// A row or column of weights to point `I`: kWeightTransform's, without the factor below, which the products take.
 template <int I>
 inline __attribute__((always_inline)) Vector weight_point(Vector g0, Vector g1, Vector g2) {
   if constexpr (I == 0) return g0;
@@ -24,13 +24,13 @@ inline __attribute__((always_inline)) Vector weight_point(Vector g0, Vector g1, 
 
 constexpr float kPointScale[6] = {1.0f / 4, -1.0f / 6, -1.0f / 6, 1.0f / 24, 1.0f / 24, 1};
 
-/// Input blocks whose weights stay in the first cache while rows of points and tiles pass.
-constexpr std::int64_t kStepBlocks = 1, kAheadSteps = 3;
+/// Weights of one input block and one output block: they stay in the first cache while rows of points and tiles pass. So many blocks are fetched ahead.
+constexpr std::int64_t kStepWeights = 9 * kLanes * kLanes, kAheadSteps = 3;
 
+/// The products of one input block.
 struct Step {
-  std::int64_t blocks;  ///< of input channels
   const float *v, *w;
-  const float* ahead;  ///< the weights of the next step, fetched while these are multiplied, or null
+  const float* ahead;  ///< weights of a later step, fetched while these are multiplied, or null
   bool first;          ///< nothing has been added up yet
 };
 
@@ -60,21 +60,19 @@ template <int Tiles, int... Rows>
 void multiply_rows(const Step& step, float* m) {
   constexpr int rows[] = {Rows...}, count = sizeof...(Rows);
   Vector acc[count][6][Tiles] = {};
-  const float *v = step.v, *w = step.w;
+  const float* w = step.w;
   const bool first = step.first;
   constexpr std::int64_t share = 9 * kLanes / (6 / count);  // of what is fetched ahead, per channel
   constexpr int turn = count == 1 ? rows[0] : (rows[0] + 1) / 2;
-  const float* ahead = step.ahead ? step.ahead + step.blocks * kLanes * share * turn : nullptr;
-  for (std::int64_t block = 0; block < step.blocks; ++block, v += 36 * kPoint) {
-    for (int c = 0; c < kLanes; ++c, w += 9 * kLanes) {
-      if (ahead) {
+  const float* ahead = step.ahead ? step.ahead + kLanes * share * turn : nullptr;
+  for (int c = 0; c < kLanes; ++c, w += 9 * kLanes) {
+    if (ahead) {
 #pragma GCC unroll 4
-        for (std::int64_t line = 0; line < share; line += 16) __builtin_prefetch(ahead + line, 0, 2);
-        ahead += share;
-      }
-      int at = 0;
-      (multiply_row<Rows>(v + c, w, acc[at++]), ...);
+      for (std::int64_t line = 0; line < share; line += 16) __builtin_prefetch(ahead + line, 0, 2);
+      ahead += share;
     }
+    int at = 0;
+    (multiply_row<Rows>(step.v + c, w, acc[at++]), ...);
   }
 #pragma GCC unroll 2
   for (int r = 0; r < count; ++r) {
@@ -128,29 +126,25 @@ struct NineWeights {
     }
   }
 
+  /// M of one output block: kTogether says that there are never more.
   template <int Blocks>
   static void products(const Tiling& t, const ConvArgs& args, std::int64_t block, std::int64_t tiles, const float* v, float* m) {
-    const float* w = static_cast<const float*>(args.weight) + block * t.in_blocks * kLanes * 9 * kLanes;
-    for (std::int64_t i = 0; i < Blocks; ++i, m += 36 * kPoint) {
-      for (std::int64_t b = 0; b < t.in_blocks; b += kStepBlocks) {
-        Step step{smaller(kStepBlocks, t.in_blocks - b), v + b * 36 * kPoint, w, w + kAheadSteps * kStepBlocks * kLanes * 9 * kLanes,
-                  b == 0};
-        const std::int64_t weights = step.blocks * kLanes * 9 * kLanes;
-        for (std::int64_t tile = 0; tile < tiles;) {
-          const std::int64_t left = smaller(tiles - tile, kMostAtOnce), width = left == 3 ? 2 : left;
-          float* to = m + tile * kLanes;
-          if (width == 4) {
-            if constexpr (kMostAtOnce == 4) multiply_tiles<4>(step, to);
-          } else if (width == 2) {
-            multiply_tiles<2>(step, to);
-          } else {
-            multiply_tiles<1>(step, to);
-          }
-          tile += width;
-          step.v += width * kLanes;
-          step.ahead = nullptr;
+    const float* w = static_cast<const float*>(args.weight) + block * t.in_blocks * kStepWeights;
+    for (std::int64_t b = 0; b < t.in_blocks; ++b, v += 36 * kPoint, w += kStepWeights) {
+      Step step{v, w, w + kAheadSteps * kStepWeights, b == 0};
+      for (std::int64_t tile = 0; tile < tiles;) {
+        const std::int64_t left = smaller(tiles - tile, kMostAtOnce), width = left == 3 ? 2 : left;
+        float* to = m + tile * kLanes;
+        if (width == 4) {
+          if constexpr (kMostAtOnce == 4) multiply_tiles<4>(step, to);
+        } else if (width == 2) {
+          multiply_tiles<2>(step, to);
+        } else {
+          multiply_tiles<1>(step, to);
         }
-        w += weights;
+        tile += width;
+        step.v += width * kLanes;
+        step.ahead = nullptr;
       }
     }
   }
