@@ -127,12 +127,13 @@ double cost_igemm_bf16_tiles(const ConvShape& s, const Machine& m) {
 }
 
 double cost_igemm_bf16x6(const ConvShape& s, const Machine& m) {
-  // Tile registers do 16 pixels by 16 outputs by 64 bytes of inputs in 16 cycles, and reach somewhat more than half of that; few rows of a tile take as long as
-  // ten. Six products for two blocks of inputs, three for a block alone.
+  // Tile registers do 16 pixels by 16 outputs by 64 bytes of inputs in 16 cycles, and reach somewhat more than half of that on a core of one's own. Where the
+  // core's other hardware thread is busy, which a virtual machine can't know, they lose twice as much as vectors do, and that is what is counted: a quarter.
+  // Few rows of a tile take as long as ten. Six products for two blocks of inputs, three for a block alone.
   const auto pixels = static_cast<double>(s.batch * s.out_pixels()), out = static_cast<double>(round_up(s.out_channels, 16));
   const std::int64_t entries = ceil_div(s.in_channels, 16) * s.kernel_h * s.kernel_w;
   const double tiles = std::ceil(pixels / 16), rows = std::max(10 * tiles, pixels);
-  const double products = rows * out * (12 * static_cast<double>(entries) / 0.58 + 40) / m.flops;
+  const double products = rows * out * (12 * static_cast<double>(entries) / 0.28 + 40) / m.flops;
   // Most of the time that near weights take from L3 hides behind products. Others hide behind half of them, and pass again for each kFarGathered of pixels.
   const double weights = 6 * out * static_cast<double>(round_up(entries, 2) * 16);
   const double first = weights / (m.weights_stay() ? m.l3_bandwidth : m.dram_bandwidth);
