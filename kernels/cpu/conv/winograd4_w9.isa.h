@@ -27,11 +27,12 @@ constexpr float kPointScale[6] = {1.0f / 4, -1.0f / 6, -1.0f / 6, 1.0f / 24, 1.0
 /// Weights of one input block and one output block: they stay in the first cache while rows of points and tiles pass. So many blocks are fetched ahead.
 constexpr std::int64_t kStepWeights = 9 * kLanes * kLanes, kAheadSteps = 3;
 
-/// The products of one input block.
+/// The products of one input block and a few tiles.
 struct Step {
   const float *v, *w;
+  const float* next;   ///< transformed inputs of the step that follows, fetched to the first cache while these are multiplied
   const float* ahead;  ///< weights of a later step, fetched while these are multiplied, or null
-  bool first;          ///< nothing has been added up yet
+  bool first, last;    ///< of the input blocks: nothing has been added up yet; the sums are whole
 };
 
 template <int I, int Row, int Tiles>
@@ -55,37 +56,47 @@ inline __attribute__((always_inline)) void multiply_row(const float* v, const fl
   multiply_point<5, Row>(v, g0, g1, g2, acc[5]);
 }
 
+/// Calls each(row, point, tile, place in m, factor) for the sums of some rows of points.
+template <int Tiles, int... Rows, class Each>
+inline __attribute__((always_inline)) void each_sum(const Each& each) {
+  constexpr int rows[] = {Rows...};
+#pragma GCC unroll 2
+  for (int r = 0; r < static_cast<int>(sizeof...(Rows)); ++r) {
+#pragma GCC unroll 6
+    for (int i = 0; i < 6; ++i) {
+#pragma GCC unroll 4
+      for (int t = 0; t < Tiles; ++t) each(r, i, t, (rows[r] * 6 + i) * kPoint + t * kLanes, kPointScale[rows[r]] * kPointScale[i]);
+    }
+  }
+}
+
 /// The products of `Tiles` tiles at one row of points or at two, added to m.
 template <int Tiles, int... Rows>
 void multiply_rows(const Step& step, float* m) {
   constexpr int rows[] = {Rows...}, count = sizeof...(Rows);
   Vector acc[count][6][Tiles] = {};
-  const float* w = step.w;
-  const bool first = step.first;
+  if (!step.first) {
+    each_sum<Tiles, Rows...>([&](int r, int i, int t, std::int64_t at, float) { acc[r][i][t] = load(m + at); });
+  }
   constexpr std::int64_t share = 9 * kLanes / (6 / count);  // of what is fetched ahead, per channel
   constexpr int turn = count == 1 ? rows[0] : (rows[0] + 1) / 2;
   const float* ahead = step.ahead ? step.ahead + kLanes * share * turn : nullptr;
-  for (int c = 0; c < kLanes; ++c, w += 9 * kLanes) {
+  each_sum<Tiles, Rows...>([&](int, int, int, std::int64_t at, float) { __builtin_prefetch(step.next + at); });
+  const float *v = step.v, *w = step.w, *const end = w + kStepWeights;
+  for (; w < end; w += 9 * kLanes, ++v) {
+    asm("" : "+r"(v));  // a pixel's address in one register: with two, a multiply-add that reads memory starts as two instructions
     if (ahead) {
 #pragma GCC unroll 4
       for (std::int64_t line = 0; line < share; line += 16) __builtin_prefetch(ahead + line, 0, 2);
       ahead += share;
     }
     int at = 0;
-    (multiply_row<Rows>(step.v + c, w, acc[at++]), ...);
+    (multiply_row<Rows>(v, w, acc[at++]), ...);
   }
-#pragma GCC unroll 2
-  for (int r = 0; r < count; ++r) {
-#pragma GCC unroll 6
-    for (int i = 0; i < 6; ++i) {
-      const float scale = kPointScale[rows[r]] * kPointScale[i];
-#pragma GCC unroll 4
-      for (int t = 0; t < Tiles; ++t) {
-        float* to = m + (rows[r] * 6 + i) * kPoint + t * kLanes;
-        const Vector scaled = scale * acc[r][i][t];
-        store(to, first ? scaled : load(to) + scaled);
-      }
-    }
+  if (step.last) {
+    each_sum<Tiles, Rows...>([&](int r, int i, int t, std::int64_t at, float scale) { store(m + at, scale * acc[r][i][t]); });
+  } else {
+    each_sum<Tiles, Rows...>([&](int r, int i, int t, std::int64_t at, float) { store(m + at, acc[r][i][t]); });
   }
 }
 
@@ -131,10 +142,11 @@ struct NineWeights {
   static void products(const Tiling& t, const ConvArgs& args, std::int64_t block, std::int64_t tiles, const float* v, float* m) {
     const float* w = static_cast<const float*>(args.weight) + block * t.in_blocks * kStepWeights;
     for (std::int64_t b = 0; b < t.in_blocks; ++b, v += 36 * kPoint, w += kStepWeights) {
-      Step step{v, w, w + kAheadSteps * kStepWeights, b == 0};
+      Step step{v, w, nullptr, w + kAheadSteps * kStepWeights, b == 0, b + 1 == t.in_blocks};
       for (std::int64_t tile = 0; tile < tiles;) {
         const std::int64_t left = smaller(tiles - tile, kMostAtOnce), width = left == 3 ? 2 : left;
         float* to = m + tile * kLanes;
+        step.next = tile + width < tiles ? step.v + width * kLanes : v + 36 * kPoint;
         if (width == 4) {
           if constexpr (kMostAtOnce == 4) multiply_tiles<4>(step, to);
         } else if (width == 2) {

@@ -153,11 +153,16 @@ Tiling tiling(const ConvShape& s, bool alone) {
 /// the first cache, if they are not too many. Far: the weights of one output block from `ahead` on, too, to the second cache.
 enum class Fetch { nothing, weights, early, far };
 
+/// One point; the pixels of the next block, and at the end those of the next point, are fetched to the first cache.
 template <int Width, int Blocks, Fetch Ahead>
 void multiply(std::int64_t in_blocks, std::int64_t points, std::int64_t u_block, const float* v, const float* u, const float* ahead,
               float* m) {
   Vector acc[Blocks][Width] = {};
+  const float* const next_point = v + kPoint;
   for (std::int64_t block = 0; block < in_blocks; ++block, v += points * kPoint) {
+    const float* const next = block + 1 < in_blocks ? v + points * kPoint : next_point;
+#pragma GCC unroll 28
+    for (int p = 0; p < Width; ++p) __builtin_prefetch(next + p * kLanes);
 #pragma GCC unroll 4
     for (int c = 0; c < kLanes; ++c, u += kLanes) {
       Vector w[Blocks];
@@ -255,7 +260,7 @@ TilePlace place(const Tiling& t, std::int64_t tile) {
   return {tile / (t.rows * t.columns), in_image / t.columns * Tile, in_image % t.columns * Tile};
 }
 
-/// One tile of one block of channels.
+/// One tile of one block of channels. The places of the next tile are fetched for writing, or every store would wait for the second cache.
 template <int Tile>
 void transform_input(const float* in, std::int64_t row, float* v) {
   constexpr int side = Tile + 2;
@@ -275,6 +280,8 @@ void transform_input(const float* in, std::int64_t row, float* v) {
     transform_input_line(d, t);
 #pragma GCC unroll 8
     for (int i = 0; i < side; ++i) store(v + (i * side + j) * kPoint, t[i]);
+#pragma GCC unroll 8
+    for (int i = 0; i < side; ++i) __builtin_prefetch(v + (i * side + j) * kPoint + kLanes, 1);
   }
 }
 
@@ -331,12 +338,15 @@ struct TileEnds {
   std::int64_t add_row;
 };
 
+/// A whole tile; the next one's pixels are fetched for writing.
 template <int Tile>
 inline __attribute__((always_inline)) void finish_whole(const float* m, Vector bias, const Bounds& bounds, const TileEnds& ends) {
   Vector lines[Tile][Tile + 2];
   transform_columns<Tile>(m, bias, lines);
 #pragma GCC unroll 8
   for (int r = 0; r < Tile; ++r) {
+#pragma GCC unroll 8
+    for (int c = 0; c < Tile; ++c) __builtin_prefetch(ends.to + r * ends.to_row + (c + Tile) * kLanes, 1);
     finish_line<Tile>(lines[r], ends.add ? ends.add + r * ends.add_row : nullptr, bounds, ends.to + r * ends.to_row, Tile);
   }
 }
