@@ -191,8 +191,9 @@ template double cost_winograd<6>(const ConvShape&, const Machine&);
 
 double cost_winograd4_w9(const ConvShape& s, const Machine& m) {
   const WinogradSize<4> w(s, m);
-  // For each few tiles weights are transformed again, in what 54 multiply-adds take.
-  const double products = w.products(w.tiles * w.kPoints + 54 * std::ceil(w.tiles / (m.isa >= Isa::avx512 ? 4 : 2)), m);
+  // For each few tiles weights are transformed again, in what 54 multiply-adds take; all points are read from memory, which costs 12 more unless a core hides it.
+  const double transformed = 54 * std::ceil(w.tiles / (m.isa >= Isa::avx512 ? 4 : 2));
+  const double products = w.products(w.tiles * (w.kPoints + 12 * (1 - m.hidden)) + transformed, m);
   const double weights = 4 * 9 * w.in * w.out, near = 0.75 * (1 - m.hidden) * weights / m.l3_bandwidth;
   const double multiply = m.weights_stay() ? products + near : with_far_weights(products, 0.25, weights, m);
   return multiply + w.transforms(m) + stream_seconds(in_bytes(s), m) + stream_seconds(out_bytes(s), m) + kCallSeconds;
