@@ -122,6 +122,12 @@ void fill_ring(const HaloArgs& args, std::int64_t n, std::int64_t channel_block)
     if (pixel == s.out_block) return fill_run(at, 1, pixels * s.out_block, value);
     for (std::int64_t lane = 0; lane < s.out_block; ++lane) fill_run(at + lane, pixel, pixels, value);
   };
+  if (out.strides[2] == full * pixel) {  // what is right of a row and left of the next one lies side by side
+    fill(-args.top, -args.left, args.top * full + args.left);
+    for (std::int64_t y = 0; y + 1 < s.height; ++y) fill(y, s.width, args.right + args.left);
+    fill(s.height - 1, s.width, args.right + args.bottom * full);
+    return;
+  }
   for (std::int64_t y = -args.top; y < 0; ++y) fill(y, -args.left, full);
   for (std::int64_t y = 0; y < s.height; ++y) {
     fill(y, -args.left, args.left);
