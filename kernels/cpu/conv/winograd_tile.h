@@ -114,6 +114,12 @@ constexpr std::int64_t kFewTiles = 8, kFirstCache = 20 << 10;
 /// Products may take the places of what they are made from, where one pass computes them.
 bool in_place(const Tiling& t) { return t.in_blocks == 1 && t.out_blocks == 1; }
 
+/// What the products of so many tiles take, in the unit of best_width().
+std::int64_t passes_cost(std::int64_t tiles, std::int64_t out_blocks) {
+  const auto cost = [tiles](std::int64_t width) { return ceil_div(tiles, width) * (2 * width + 3); };
+  return out_blocks > 1 ? cost(best_width(TileWidths<2>::List{}, tiles)) : cost(best_width(TileWidths<1>::List{}, tiles));
+}
+
 /// For one thread as few chunks as V allows; for several an even number where the layer is worth it: parts of the output channels (each transforms the
 /// input again, and fetches most of it from another core) where there are more weights than pixels, and they are far or the tiles few; else fewer tiles
 /// each, but not fewer than products are wide.
@@ -127,7 +133,8 @@ Tiling tiling(const ConvShape& s, bool alone) {
   t.out_blocks = ceil_div(s.out_channels, kLanes);
   const std::int64_t all = larger(1, s.batch * t.rows * t.columns), in = t.in_blocks * kLanes, out = t.out_blocks * kLanes;
   const bool few = in_place(t) && points * in * kFewTiles * 4 <= kFirstCache;
-  t.tile_chunks = few && alone ? 1 : ceil_div(all, clamped(most_floats / (points * in), 8, kMostTiles));
+  const std::int64_t most = clamped(most_floats / (points * in), 8, kMostTiles);
+  t.tile_chunks = few && alone ? 1 : ceil_div(all, most);
   t.part_blocks = t.out_blocks;
   const std::int64_t work = all * points * (in * out + 4 * in + 3 * out);  // multiply-adds, the transforms by their additions
   const std::int64_t wanted = alone ? 1 : work > 300'000 ? 4 : work > 120'000 ? 2 : 1;
@@ -142,6 +149,14 @@ Tiling tiling(const ConvShape& s, bool alone) {
     t.tile_chunks = larger(t.tile_chunks, smaller(ceil_div(wanted, t.parts), all / (kLanes >= 16 ? 8 : 4)));
   if (!alone && t.tile_chunks > 1 && t.parts == 1) t.tile_chunks += t.tile_chunks % 2;
   t.tiles = ceil_div(all, t.tile_chunks);
+  if (alone && t.tile_chunks > 1) {  // nobody waits for the other chunks: as even as can be, or whole ones and what is left
+    const std::int64_t whole = smaller(most, all);
+    const auto cost = [&](std::int64_t tiles) {
+      const std::int64_t last = all - (t.tile_chunks - 1) * tiles;
+      return last < 1 ? INT64_MAX : (t.tile_chunks - 1) * passes_cost(tiles, t.out_blocks) + passes_cost(last, t.out_blocks);
+    };
+    if (cost(whole) < cost(t.tiles)) t.tiles = whole;
+  }
   if (few) t.tiles = round_up(t.tiles, kFewTiles);
   t.tile_chunks = ceil_div(all, t.tiles);
   t.group = few ? kFewTiles : t.tiles;
