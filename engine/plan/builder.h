@@ -116,10 +116,14 @@ Step& Builder::add(NodeId id, W work, const Choice<K>& choice, std::vector<int> 
   step.workspace = static_cast<std::int64_t>(choice.kernel->code->workspace(work.shape));
   if constexpr (is_one_of<W, ConvStep, IntegerConvStep>) {
     if (choice.kernel->code->packed_bytes) step.packed = static_cast<std::int64_t>(choice.kernel->code->packed_bytes(work.shape));
-    const auto& alone = choice.kernel->code->alone;
-    if (alone.workspace) step.workspace = std::max(step.workspace, static_cast<std::int64_t>(alone.workspace(work.shape)));
+    const auto count = [&](const auto& variant) {
+      if (variant.workspace) step.workspace = std::max(step.workspace, static_cast<std::int64_t>(variant.workspace(work.shape)));
+    };
+    count(choice.kernel->code->alone);
+    if constexpr (std::is_same_v<W, ConvStep>) count(choice.kernel->code->pair);
   }
   if constexpr (std::is_same_v<W, ConvStep>) {
+    step.far_weights = machine.hidden > 0 && machine.network_weights > machine.l2_bytes;
     step.weight_type = choice.kernel->code->weight_type;
     step.input_type = choice.kernel->code->input_type;
   }

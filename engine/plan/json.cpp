@@ -121,6 +121,7 @@ void to_json(nlohmann::json& j, const Step& s) {
        {"candidates", s.candidates},
        {"weight_type", s.weight_type},
        {"input_type", s.input_type},
+       {"far_weights", s.far_weights},
        {"with_previous", s.with_previous},
        {"rows_at_once", s.rows_at_once}};
   std::visit([&](const auto& work) { j["work"] = work; }, s.work);
@@ -141,6 +142,7 @@ void from_json(const nlohmann::json& j, Step& s) {
   j.at("candidates").get_to(s.candidates);
   j.at("weight_type").get_to(s.weight_type);
   j.at("input_type").get_to(s.input_type);
+  j.at("far_weights").get_to(s.far_weights);
   j.at("with_previous").get_to(s.with_previous);
   j.at("rows_at_once").get_to(s.rows_at_once);
   s.work = read_work(j.at("work"), family_index(j.at("family")));

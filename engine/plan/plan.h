@@ -218,6 +218,7 @@ struct Step {
   double cost = 0;
   DType weight_type = DType::float32, input_type = DType::float32;  ///< what real numbers are rounded to before they are multiplied
   std::vector<Candidate> candidates;                                ///< all but the chosen one, in the list's order
+  bool far_weights = false;                                         ///< ConvArgs::far_weights
   bool with_previous = false;                                       ///< runs together with the step before it: pipelines.h
   std::int64_t rows_at_once = 0;  ///< of a pipeline's first step: rows of the last output that are computed at a time
 };

@@ -109,6 +109,7 @@ std::vector<float> run_laid_out(const ConvKernel& kernel, const Problem& p, std:
     CHECK(packed.guards_hold());
     args.weight = packed.data();
   }
+  args.far_weights = order == Order::backward;  // changes when bytes are fetched and no number
   CHECK(run_chunks(code, args, order));
   const std::vector<float> result = out.values();
   CHECK(out.surroundings_hold());
@@ -153,10 +154,10 @@ std::vector<double> allowed_for(const ConvKernel& kernel, const Problem& p) {
                              2 * std::max(4.0, kernel.code->error) * *std::max_element(p.allowed.begin(), p.allowed.end()));
 }
 
-/// The kernel as a thread that works alone runs it.
-std::vector<float> run_alone(ConvKernel kernel, const Problem& p, std::uint64_t seed) {
+/// The kernel as one thread or two run it.
+std::vector<float> run_as(const Code<ConvShape, ConvArgs>& variant, ConvKernel kernel, const Problem& p, std::uint64_t seed) {
   ConvCode code = *kernel.code;
-  static_cast<Code<ConvShape, ConvArgs>&>(code) = code.alone;
+  static_cast<Code<ConvShape, ConvArgs>&>(code) = variant;
   kernel.code = &code;
   return run(kernel, p, 0, seed, Order::forward);
 }
@@ -197,7 +198,9 @@ void check_random_shapes(const ConvKernel& kernel) {
     const std::vector<float> result = run(kernel, problem, gap, seed, Order::forward);
     CHECK(count_off(result, problem.expected, allowed_for(kernel, problem)) == 0);
     CHECK(same_bits(result, run(kernel, problem, gap, seed, Order::backward)));
-    if (kernel.code->alone.run) CHECK(same_bits(result, run_alone(kernel, problem, seed)));
+    for (const auto* variant : {&kernel.code->alone, &kernel.code->pair}) {
+      if (variant->run) CHECK(same_bits(result, run_as(*variant, kernel, problem, seed)));
+    }
   }
   CHECK_MESSAGE(ran >= 20, "the shapes hardly reach this kernel");
 }
@@ -237,7 +240,9 @@ TEST_CASE("layers that are cut into many chunks agree with the oracle") {
       const std::vector<float> result = run(kernel, problem, 3, seed, Order::forward);
       CHECK(count_off(result, problem.expected, allowed_for(kernel, problem)) == 0);
       CHECK(same_bits(result, run(kernel, problem, 3, seed, Order::backward)));
-      if (kernel.code->alone.run) CHECK(same_bits(result, run_alone(kernel, problem, seed)));
+      for (const auto* variant : {&kernel.code->alone, &kernel.code->pair}) {
+        if (variant->run) CHECK(same_bits(result, run_as(*variant, kernel, problem, seed)));
+      }
     }
   };
   for_each_kernel(conv_kernels(), check);

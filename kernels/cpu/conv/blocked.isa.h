@@ -18,12 +18,21 @@ struct Tiles {
   int together;                           ///< output blocks of a chunk
   std::int64_t parts;                     ///< chunks that a group's output blocks are cut into
   bool images_inside;                     ///< neighbouring chunks share weights rather than an image
+  bool rows_first;                        ///< neighbouring chunks share rows rather than weights
   PlaneTiles planes;
 };
 
 bool is_pointwise(const ConvShape& s) { return s.kernel_h == 1 && s.kernel_w == 1 && s.stride_h == 1 && s.stride_w == 1; }
 
-Tiles tiles(const ConvShape& s) {
+/// The largest divisor of `n` up to `most`.
+std::int64_t divisor(std::int64_t n, std::int64_t most) {
+  std::int64_t d = clamped(most, 1, n);
+  while (n % d != 0) --d;
+  return d;
+}
+
+/// `alone`: all chunks are one thread's. Several threads take rows of an image that is alone: mostly those that they computed before and will read in the next layer.
+Tiles tiles(const ConvShape& s, bool alone) {
   Tiles t;
   t.groups = s.groups;
   t.blocks_per_group = ceil_div(s.group_out(), kLanes);
@@ -33,6 +42,16 @@ Tiles tiles(const ConvShape& s) {
   // Small layers are still shared by a few threads, down to a microsecond each.
   const std::int64_t work = clamped(s.macs() / 4, kChunkMacs / 5, kChunkMacs);
   t.planes = tile_planes(s.batch * s.groups * t.parts, s.out_h(), s.out_w() * s.k() * t.together * kLanes, work);
+  const std::int64_t half = s.out_h() / 2;
+  t.rows_first = !alone && s.batch == 1 && s.groups == 1 && t.parts > 1 && s.out_h() % 2 == 0 && half * s.out_w() >= 64 &&
+                 s.weight_count() * 4 <= kNearWeights / 2 && t.planes.count() > 1;
+  if (t.rows_first) {
+    const std::int64_t rows = larger(1, quotient(work, larger(1, s.out_w() * s.k() * t.together * kLanes)));
+    t.planes.rows_per_chunk = divisor(half, rows);
+    t.planes.planes_per_chunk = clamped(quotient(rows, half), 1, t.parts);
+    t.planes.row_chunks = s.out_h() / t.planes.rows_per_chunk;
+    t.planes.plane_chunks = ceil_div(t.parts, t.planes.planes_per_chunk);
+  }
   return t;
 }
 
@@ -45,23 +64,26 @@ bool has_plain_rows(const ConvShape& s) {
 }
 
 /// `Taps`: kPlainTaps where has_plain_rows(), else 0.
-template <int Width, int Blocks, int Step, int InBlock, int Taps>
-void tile(const Walk& walk, const float* in, const float* weight, const Finish& f, float* out, const float* residual) {
+template <int Width, int Blocks, int Step, int InBlock, int Taps, bool Fetches>
+void tile(const Walk& walk, const float* in, const float* weight, const Finish& f, float* out, const float* residual,
+          const NextWeights& next) {
   Sums<Width, Blocks> sums;
   if constexpr (Taps > 0) {
     accumulate_plain_rows<Width, Step, Taps>(walk, in, weight, f.bias, sums);
+  } else if constexpr (Fetches) {
+    accumulate<Width, Blocks, Step, InBlock, true>(walk, in, weight, f.bias, sums, next);
   } else {
     accumulate<Width, Blocks, Step, InBlock>(walk, in, weight, f.bias, sums);
   }
   finish(f, sums, out, residual);
 }
 
-using TileFunction = void (*)(const Walk&, const float*, const float*, const Finish&, float*, const float*);
+using TileFunction = void (*)(const Walk&, const float*, const float*, const Finish&, float*, const float*, const NextWeights&);
 
-template <int Blocks, int Step, int InBlock, int Taps, int... Widths>
+template <int Blocks, int Step, int InBlock, int Taps, bool Fetches, int... Widths>
 TileFunction tile_of(WidthList<Widths...>, int width) {
   TileFunction found = nullptr;
-  ((found = width == Widths ? &tile<Widths, Blocks, Step, InBlock, Taps> : found), ...);
+  ((found = width == Widths ? &tile<Widths, Blocks, Step, InBlock, Taps, Fetches> : found), ...);
   return found;
 }
 
@@ -95,18 +117,27 @@ void rows(const ConvArgs& args, const std::int64_t* taps, std::int64_t n, std::i
   using List = typename TileWidths<Blocks>::List;
   const int tile_width = best_width(List{}, width);
   constexpr int kTaps = InBlock == 1 && Blocks == 1 ? kPlainTaps : 0;
-  const TileFunction run = has_plain_rows<InBlock>(s) ? tile_of<Blocks, Step, InBlock, kTaps>(List{}, tile_width)
-                                                      : tile_of<Blocks, Step, InBlock, 0>(List{}, tile_width);
+  constexpr bool kFetches = InBlock == kLanes && Blocks > 1;
+  const TileFunction run = has_plain_rows<InBlock>(s)     ? tile_of<Blocks, Step, InBlock, kTaps, false>(List{}, tile_width)
+                           : kFetches && args.far_weights ? tile_of<Blocks, Step, InBlock, 0, kFetches>(List{}, tile_width)
+                                                          : tile_of<Blocks, Step, InBlock, 0, false>(List{}, tile_width);
   const float* from =
       in.f32() + n * in.strides[0] + group * in_blocks * in.strides[1] - s.pad_top * in.strides[2] - s.pad_left * in.strides[3];
   float* to = out.f32() + n * out.strides[0] + first * out.strides[1];
   const float* add = residual.data ? residual.f32() + n * residual.strides[0] + first * residual.strides[1] : nullptr;
+  // The next output blocks' weights, in equal shares for all tiles of these.
+  const float* const after = weight + Blocks * weight_block;
+  const std::int64_t steps = in_blocks * tap_count, tiles = ceil_div(width, tile_width) * range.size();
+  const std::int64_t lines = kFetches && args.far_weights ? ceil_div(Blocks * weight_block / 16, tiles * steps) : 0;
+  std::int64_t fetched = 0;
   for (std::int64_t y = range.begin; y < range.end; ++y) {
     const float* from_row = from + y * s.stride_h * in.strides[2];
     for (std::int64_t begin = 0; begin < width; begin += tile_width) {
       const std::int64_t x = smaller(begin, width - tile_width);
+      const NextWeights next{after + fetched, fetched < Blocks * weight_block ? lines : 0};
+      fetched += steps * lines * 16;
       run(walk, from_row + x * Step * InBlock, weight, f, to + y * out.strides[2] + x * kLanes,
-          add ? add + y * residual.strides[2] + x * kLanes : nullptr);
+          add ? add + y * residual.strides[2] + x * kLanes : nullptr, next);
     }
   }
 }
@@ -124,9 +155,9 @@ template <int InBlock>
 void run_chunk(const ConvArgs& args, const Tiles& t, const std::int64_t* taps, std::int64_t chunk) {
   const ConvShape& s = args.shape;
   const std::int64_t parts = t.groups * t.parts;
-  const Division place = split(chunk, t.planes.row_chunks);
-  const Range planes = piece(s.batch * parts, t.planes.planes_per_chunk, place.whole);
-  const Range out_rows = piece(s.out_h(), t.planes.rows_per_chunk, place.rest);
+  const Division place = split(chunk, t.rows_first ? t.planes.plane_chunks : t.planes.row_chunks);
+  const Range planes = piece(s.batch * parts, t.planes.planes_per_chunk, t.rows_first ? place.rest : place.whole);
+  const Range out_rows = piece(s.out_h(), t.planes.rows_per_chunk, t.rows_first ? place.whole : place.rest);
   for (std::int64_t p = planes.begin; p < planes.end; ++p) {
     const Division at = split(p, t.images_inside ? s.batch : parts);
     const Division part = split(t.images_inside ? at.whole : at.rest, t.parts);
@@ -140,14 +171,14 @@ void run_chunk(const ConvArgs& args, const Tiles& t, const std::int64_t* taps, s
   }
 }
 
-std::int64_t chunks(const ConvShape& s) { return tiles(s).planes.count(); }
+std::int64_t chunks(const ConvShape& s) { return tiles(s, false).planes.count(); }
 std::size_t workspace(const ConvShape& s) { return static_cast<std::size_t>(s.kernel_h * s.kernel_w) * sizeof(std::int64_t); }
 
 template <int InBlock>
 void run(const ConvArgs& args, std::int64_t chunk, void* workspace) {
   auto* taps = static_cast<std::int64_t*>(workspace);
   set_taps(args.shape, args.in, 0, taps);
-  run_chunk<InBlock>(args, tiles(args.shape), taps, chunk);
+  run_chunk<InBlock>(args, tiles(args.shape, false), taps, chunk);
 }
 
 /// For a thread that works alone.
@@ -157,7 +188,7 @@ template <int InBlock>
 void run_all(const ConvArgs& args, std::int64_t, void* workspace) {
   auto* taps = static_cast<std::int64_t*>(workspace);
   set_taps(args.shape, args.in, 0, taps);
-  const Tiles t = tiles(args.shape);
+  const Tiles t = tiles(args.shape, true);
   for (std::int64_t chunk = 0; chunk < t.planes.count(); ++chunk) run_chunk<InBlock>(args, t, taps, chunk);
 }
 

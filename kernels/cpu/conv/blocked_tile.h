@@ -41,10 +41,16 @@ inline __attribute__((always_inline)) void start(const float* bias, Vector (&sum
   }
 }
 
+/// Weights to be fetched to the second cache: so many cache lines at every block and tap.
+struct NextWeights {
+  const float* at = nullptr;
+  std::int64_t lines = 0;
+};
+
 /// `in` is the first pixel's first float; pixels lie Step x InBlock floats apart. Weights: [block][tap][InBlock][kLanes], those of missing channels are zeros.
-template <int Pixels, int Blocks, int Step, int InBlock>
+template <int Pixels, int Blocks, int Step, int InBlock, bool Fetches = false>
 inline __attribute__((always_inline)) void accumulate(const Walk& walk, const float* in, const float* weight, const float* bias,
-                                                      Sums<Pixels, Blocks>& sums) {
+                                                      Sums<Pixels, Blocks>& sums, [[maybe_unused]] NextWeights next = {}) {
   constexpr int kTogether = InBlock % 4 == 0 ? 4 : 1;  // channels
   Vector acc[Blocks][Pixels];
   start(bias, acc);
@@ -52,6 +58,9 @@ inline __attribute__((always_inline)) void accumulate(const Walk& walk, const fl
     const std::int64_t channels = InBlock == kTogether || block < walk.blocks - 1 ? InBlock : walk.last_channels;
     for (std::int64_t t = 0; t < walk.tap_count; ++t, weight += InBlock * kLanes) {
       const float *x = in + walk.taps[t], *at = weight;
+      if constexpr (Fetches) {
+        for (std::int64_t i = 0; i < next.lines; ++i, next.at += 16) __builtin_prefetch(next.at, 0, 2);
+      }
       for (std::int64_t c = 0; c < channels; c += kTogether, x += kTogether) {
 #pragma GCC unroll 4
         for (int i = 0; i < kTogether; ++i, at += kLanes) {

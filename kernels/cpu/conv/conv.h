@@ -23,6 +23,7 @@ struct ConvArgs {
   const float* bias;    ///< [Cout] or null
   TensorView residual;  ///< like out; data is null when there is none
   Activation activation;
+  bool far_weights = false;  ///< no near cache holds the weight from one run to the next: kernels may fetch it ahead
 };
 
 struct ConvCode : Code<ConvShape, ConvArgs> {
@@ -30,8 +31,9 @@ struct ConvCode : Code<ConvShape, ConvArgs> {
   Halo (*halo)(const ConvShape&);  ///< what it reads around the image, zeros; null: nothing, it tests for edges
   std::size_t (*packed_bytes)(const ConvShape&);  ///< null: the weight is read as it is
   void (*pack)(const ConvShape&, const float* weight, void* packed);
-  Code<ConvShape, ConvArgs> alone = {};  ///< the same numbers in the chunks that suit a single thread; null functions: as for several
-  double error = 1;                      ///< largest rounding error, in multiples of the plain sum of products
+  /// The same numbers in the chunks that suit one thread, and two; null functions: as for several.
+  Code<ConvShape, ConvArgs> alone = {}, pair = {};
+  double error = 1;                                                 ///< largest rounding error, in multiples of the plain sum of products
   DType weight_type = DType::float32, input_type = DType::float32;  ///< what both are rounded to before they are multiplied
 };
 

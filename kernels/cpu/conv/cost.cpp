@@ -72,7 +72,7 @@ double cost_blocked(const ConvShape& s, const Machine& m) {
   // Lanes of the last output block may be empty; short rows keep fewer sums in flight; weights of a pair of blocks that outgrow L1 come from L2 again and
   // again.
   const double weights = static_cast<double>(s.k() * 2 * lanes(m.isa) * 4) > 24576 ? 0.74 : 0.8;
-  const double efficiency = multiply_share(weights, m) * filled(s.group_out(), m) * loop_share(static_cast<double>(s.out_w()), 1) *
+  const double efficiency = multiply_share(weights * loop_share(static_cast<double>(s.out_w()), 1), m) * filled(s.group_out(), m) *
                             loop_share(static_cast<double>(s.k()), 12);
   return flops(s) / (m.flops * efficiency) + weight_seconds(weight_bytes(s), m) + stream_seconds(in_bytes(s), m) +
          stream_seconds(out_bytes(s), m) + kCallSeconds;

@@ -332,6 +332,7 @@ constexpr ConvCode igemm_code() {
           packed_bytes<Stored>,
           pack<Stored>,
           {chunks<true>, workspace<Stored, Factor, true>, run<Stored, Factor, true>},
+          {},
           1,
           type(std::is_same_v<Stored, Pair>),
           type(std::is_same_v<Factor, Pair>)};

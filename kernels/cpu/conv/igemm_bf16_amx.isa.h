@@ -130,6 +130,7 @@ const ConvCode KONV_ISA_CODE(conv_igemm_bf16) = {{KONV_ISA::chunks<false>, KONV_
                                                  KONV_ISA::packed_bytes,
                                                  KONV_ISA::pack,
                                                  {KONV_ISA::chunks<true>, KONV_ISA::workspace<true>, KONV_ISA::run<true>},
+                                                 {},
                                                  1,
                                                  DType::bfloat16,
                                                  DType::bfloat16};

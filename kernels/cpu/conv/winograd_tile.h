@@ -120,11 +120,15 @@ std::int64_t passes_cost(std::int64_t tiles, std::int64_t out_blocks) {
   return out_blocks > 1 ? cost(best_width(TileWidths<2>::List{}, tiles)) : cost(best_width(TileWidths<1>::List{}, tiles));
 }
 
-/// For one thread as few chunks as V allows; for several an even number where the layer is worth it: parts of the output channels (each transforms the
+/// How many threads share a layer's chunks.
+enum class Threads { one, two, several };
+
+/// For one thread as few chunks as V allows; for others an even number where the layer is worth it, two for two: parts of the output channels (each transforms the
 /// input again, and fetches most of it from another core) where there are more weights than pixels, and they are far or the tiles few; else fewer tiles
 /// each, but not fewer than products are wide.
 template <int Tile>
-Tiling tiling(const ConvShape& s, bool alone) {
+Tiling tiling(const ConvShape& s, Threads threads) {
+  const bool alone = threads == Threads::one;
   constexpr std::int64_t points = (Tile + 2) * (Tile + 2), most_floats = 144 << 10;
   Tiling t;
   t.rows = ceil_div(s.out_h(), Tile);
@@ -137,7 +141,7 @@ Tiling tiling(const ConvShape& s, bool alone) {
   t.tile_chunks = few && alone ? 1 : ceil_div(all, most);
   t.part_blocks = t.out_blocks;
   const std::int64_t work = all * points * (in * out + 4 * in + 3 * out);  // multiply-adds, the transforms by their additions
-  const std::int64_t wanted = alone ? 1 : work > 300'000 ? 4 : work > 120'000 ? 2 : 1;
+  const std::int64_t wanted = alone ? 1 : work > 300'000 && threads == Threads::several ? 4 : work > 120'000 ? 2 : 1;
   t.far = points * in * out * 4 > kNearWeights;
   t.early = !alone && points * in * out * 4 > kNearWeights / 2;
   if (t.tile_chunks < wanted && out > all && (all < 16 || t.far) && t.out_blocks >= 4) {
@@ -445,18 +449,18 @@ struct TransformedWeights {
   }
 };
 
-template <int Tile, bool Alone, class Weights>
+template <int Tile, Threads Count, class Weights>
 struct Winograd {
   static constexpr int kSide = Tile + 2;
   static constexpr std::int64_t kPoints = kSide * kSide, kPlane = kPoints * kPoint;
 
   static std::int64_t chunks(const ConvShape& s) {
-    const Tiling t = tiling<Tile>(s, Alone);
+    const Tiling t = tiling<Tile>(s, Count);
     return t.tile_chunks * t.parts;
   }
 
   static std::size_t workspace(const ConvShape& s) {
-    const Tiling t = tiling<Tile>(s, Alone);
+    const Tiling t = tiling<Tile>(s, Count);
     return static_cast<std::size_t>(kPlane * (t.in_blocks + t.together)) * sizeof(float);
   }
 
@@ -474,7 +478,7 @@ struct Winograd {
 
   static void run(const ConvArgs& args, std::int64_t chunk, void* workspace) {
     const ConvShape& s = args.shape;
-    const Tiling t = tiling<Tile>(s, Alone);
+    const Tiling t = tiling<Tile>(s, Count);
     const Range tiles = piece(s.batch * t.rows * t.columns, t.tiles, chunk / t.parts);
     const Range blocks = piece(t.out_blocks, t.part_blocks, chunk % t.parts);
     float* v = static_cast<float*>(workspace);
@@ -495,10 +499,18 @@ struct Winograd {
 /// `error`: largest error in multiples of the direct convolution's (measured at 64 channels).
 template <int Tile, class Weights = TransformedWeights<Tile>>
 constexpr ConvCode winograd_code(double error) {
-  using Shared = Winograd<Tile, false, Weights>;
-  using Alone = Winograd<Tile, true, Weights>;
-  return {{Shared::chunks, Shared::workspace, Shared::run}, kLanes, kLanes, Shared::halo, Weights::packed_bytes, Weights::pack,
-          {Alone::chunks, Alone::workspace, Alone::run},    error};
+  using Shared = Winograd<Tile, Threads::several, Weights>;
+  using Alone = Winograd<Tile, Threads::one, Weights>;
+  using Pair = Winograd<Tile, Threads::two, Weights>;
+  return {{Shared::chunks, Shared::workspace, Shared::run},
+          kLanes,
+          kLanes,
+          Shared::halo,
+          Weights::packed_bytes,
+          Weights::pack,
+          {Alone::chunks, Alone::workspace, Alone::run},
+          {Pair::chunks, Pair::workspace, Pair::run},
+          error};
 }
 
 }  // namespace
