@@ -63,14 +63,25 @@ bool has_plain_rows(const ConvShape& s) {
   return InBlock == 1 && s.kernel_w == kPlainTaps && s.dilation_w == 1;
 }
 
+/// What a tile is compiled for.
+enum class Variant {
+  plain,
+  fetches,  ///< and fetches weights
+  half,     ///< accumulate_with_half()
+};
+
 /// `Taps`: kPlainTaps where has_plain_rows(), else 0.
-template <int Width, int Blocks, int Step, int InBlock, int Taps, bool Fetches>
+template <int Width, int Blocks, int Step, int InBlock, int Taps, Variant Kind>
 void tile(const Walk& walk, const float* in, const float* weight, const Finish& f, float* out, const float* residual,
           const NextWeights& next) {
   Sums<Width, Blocks> sums;
   if constexpr (Taps > 0) {
     accumulate_plain_rows<Width, Step, Taps>(walk, in, weight, f.bias, sums);
-  } else if constexpr (Fetches) {
+#if defined(__AVX512F__)
+  } else if constexpr (Kind == Variant::half) {
+    accumulate_with_half<Width, Blocks, Step, InBlock>(walk, in, weight, f.bias, sums);
+#endif
+  } else if constexpr (Kind == Variant::fetches) {
     accumulate<Width, Blocks, Step, InBlock, true>(walk, in, weight, f.bias, sums, next);
   } else {
     accumulate<Width, Blocks, Step, InBlock>(walk, in, weight, f.bias, sums);
@@ -80,10 +91,10 @@ void tile(const Walk& walk, const float* in, const float* weight, const Finish& 
 
 using TileFunction = void (*)(const Walk&, const float*, const float*, const Finish&, float*, const float*, const NextWeights&);
 
-template <int Blocks, int Step, int InBlock, int Taps, bool Fetches, int... Widths>
+template <int Blocks, int Step, int InBlock, int Taps, Variant Kind, int... Widths>
 TileFunction tile_of(WidthList<Widths...>, int width) {
   TileFunction found = nullptr;
-  ((found = width == Widths ? &tile<Widths, Blocks, Step, InBlock, Taps, Fetches> : found), ...);
+  ((found = width == Widths ? &tile<Widths, Blocks, Step, InBlock, Taps, Kind> : found), ...);
   return found;
 }
 
@@ -117,10 +128,15 @@ void rows(const ConvArgs& args, const std::int64_t* taps, std::int64_t n, std::i
   using List = typename TileWidths<Blocks>::List;
   const int tile_width = best_width(List{}, width);
   constexpr int kTaps = InBlock == 1 && Blocks == 1 ? kPlainTaps : 0;
-  constexpr bool kFetches = InBlock == kLanes && Blocks > 1;
-  const TileFunction run = has_plain_rows<InBlock>(s)     ? tile_of<Blocks, Step, InBlock, kTaps, false>(List{}, tile_width)
-                           : kFetches && args.far_weights ? tile_of<Blocks, Step, InBlock, 0, kFetches>(List{}, tile_width)
-                                                          : tile_of<Blocks, Step, InBlock, 0, false>(List{}, tile_width);
+  constexpr bool kInBlocks = InBlock == kLanes;
+  constexpr Variant kFetches = kInBlocks && Blocks > 1 ? Variant::fetches : Variant::plain;
+  constexpr Variant kHalf = kInBlocks && kLanes == 16 && Blocks <= 2 ? Variant::half : Variant::plain;
+  const bool half = kHalf == Variant::half && s.groups == 1 && channels <= Blocks * kLanes - kLanes / 2;
+  const bool fetches = kFetches == Variant::fetches && !half && args.far_weights;
+  const TileFunction run = has_plain_rows<InBlock>(s) ? tile_of<Blocks, Step, InBlock, kTaps, Variant::plain>(List{}, tile_width)
+                           : half                     ? tile_of<Blocks, Step, InBlock, 0, kHalf>(List{}, tile_width)
+                           : fetches                  ? tile_of<Blocks, Step, InBlock, 0, kFetches>(List{}, tile_width)
+                                                      : tile_of<Blocks, Step, InBlock, 0, Variant::plain>(List{}, tile_width);
   const float* from =
       in.f32() + n * in.strides[0] + group * in_blocks * in.strides[1] - s.pad_top * in.strides[2] - s.pad_left * in.strides[3];
   float* to = out.f32() + n * out.strides[0] + first * out.strides[1];
@@ -128,7 +144,7 @@ void rows(const ConvArgs& args, const std::int64_t* taps, std::int64_t n, std::i
   // The next output blocks' weights, in equal shares for all tiles of these.
   const float* const after = weight + Blocks * weight_block;
   const std::int64_t steps = in_blocks * tap_count, tiles = ceil_div(width, tile_width) * range.size();
-  const std::int64_t lines = kFetches && args.far_weights ? ceil_div(Blocks * weight_block / 16, tiles * steps) : 0;
+  const std::int64_t lines = fetches ? ceil_div(Blocks * weight_block / 16, tiles * steps) : 0;
   std::int64_t fetched = 0;
   for (std::int64_t y = range.begin; y < range.end; ++y) {
     const float* from_row = from + y * s.stride_h * in.strides[2];
