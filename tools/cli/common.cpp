@@ -182,7 +182,7 @@ void Progress::draw(std::size_t done) {
   std::fflush(stderr);
 }
 
-std::string table(const std::vector<std::vector<std::string>>& rows) {
+std::string table(const std::vector<std::vector<std::string>>& rows, bool prose_last) {
   std::vector<std::size_t> widths;
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));
@@ -191,7 +191,9 @@ std::string table(const std::vector<std::vector<std::string>>& rows) {
   std::string text;
   for (const auto& row : rows) {
     for (std::size_t i = 0; i < row.size(); ++i)
-      text += i == 0 ? fmt::format("{:<{}}", row[i], widths[i]) : fmt::format("  {:>{}}", row[i], widths[i]);
+      text += prose_last && i + 1 == row.size() ? "  " + row[i]
+              : i == 0                          ? fmt::format("{:<{}}", row[i], widths[i])
+                                                : fmt::format("  {:>{}}", row[i], widths[i]);
     text += '\n';
   }
   return text;

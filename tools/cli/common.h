@@ -76,8 +76,8 @@ class Progress {
   std::chrono::steady_clock::time_point begin_, drawn_;
 };
 
-/// Text between columns, padded: the first column to the left, numbers to the right.
-std::string table(const std::vector<std::vector<std::string>>& rows);
+/// Text between columns, padded: the first column to the left, numbers to the right. `prose_last`: the last one as it is.
+std::string table(const std::vector<std::vector<std::string>>& rows, bool prose_last = false);
 
 // One per subcommand: adds it to the program.
 void add_convert(CLI::App& program);

@@ -52,7 +52,7 @@ void print_plan(const Json& plan) {
   if (cpu && plan["batch"]["slice"] != plan["batch"]["images"])
     fmt::print("a batch of {} is run in slices of {} images, {} at a time; the steps of one slice:\n", plan["batch"]["images"].dump(),
                plan["batch"]["slice"].dump(), plan["batch"]["at_a_time"].dump());
-  fmt::print("{}device {}{}, arena {} bytes, workspace {} bytes{}{}\n", table(rows), device,
+  fmt::print("{}device {}{}, arena {} bytes, workspace {} bytes{}{}\n", table(rows, true), device,
              cpu ? ", " + plan["isa"].get<std::string>() : "", plan["arena_bytes"].dump(), plan["workspace_bytes"].dump(),
              cpu ? " per thread" : "", cpu ? fmt::format(", {} bytes held in all", plan["batch"]["held_bytes"].dump()) : "");
 }
