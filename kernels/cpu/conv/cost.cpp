@@ -15,10 +15,8 @@ double out_bytes(const ConvShape& s) { return 4.0 * static_cast<double>(s.batch 
 double weight_bytes(const ConvShape& s) { return 4.0 * static_cast<double>(s.weight_count()); }
 double flops(const ConvShape& s) { return 2.0 * static_cast<double>(s.macs()); }
 
-/// Share of `n` in whole multiples of `unit`.
-double filled(std::int64_t n, std::int64_t unit) { return static_cast<double>(n) / static_cast<double>(round_up(n, unit)); }
 /// Share of the lanes that a row of `n` fills.
-double filled(std::int64_t n, const Machine& m) { return filled(n, lanes(m.isa)); }
+double filled(std::int64_t n, const Machine& m) { return static_cast<double>(n) / static_cast<double>(round_up(n, lanes(m.isa))); }
 
 double gemm_seconds(const ConvShape& s, const Machine& m) {
   // Thin matrices waste lanes and panels; the columns of several images are gathered into one product.
@@ -74,9 +72,7 @@ double cost_blocked(const ConvShape& s, const Machine& m) {
   // Lanes of the last output block may be empty; short rows keep fewer sums in flight; weights of a pair of blocks that outgrow L1 come from L2 again and
   // again.
   const double weights = static_cast<double>(s.k() * 2 * lanes(m.isa) * 4) > 24576 ? 0.74 : 0.8;
-  // Where 512 bits are multiplied in two halves, half a block takes half as long.
-  const std::int64_t unit = m.hidden > 0 && s.groups == 1 ? lanes(m.isa) / 2 : lanes(m.isa);
-  const double efficiency = multiply_share(weights * loop_share(static_cast<double>(s.out_w()), 1), m) * filled(s.group_out(), unit) *
+  const double efficiency = multiply_share(weights * loop_share(static_cast<double>(s.out_w()), 1), m) * filled(s.group_out(), m) *
                             loop_share(static_cast<double>(s.k()), 12);
   return flops(s) / (m.flops * efficiency) + weight_seconds(weight_bytes(s), m) + stream_seconds(in_bytes(s), m) +
          stream_seconds(out_bytes(s), m) + kCallSeconds;
