@@ -120,7 +120,7 @@ Step& Builder::add(NodeId id, W work, const Choice<K>& choice, std::vector<int> 
       if (variant.workspace) step.workspace = std::max(step.workspace, static_cast<std::int64_t>(variant.workspace(work.shape)));
     };
     count(choice.kernel->code->alone);
-    if constexpr (std::is_same_v<W, ConvStep>) count(choice.kernel->code->pair);
+    count(choice.kernel->code->pair);
   }
   if constexpr (std::is_same_v<W, ConvStep>) {
     step.far_weights = machine.hidden > 0 && machine.network_weights > machine.l2_bytes;

@@ -102,6 +102,7 @@ class Joiner {
     for (std::size_t i = first; i < end; ++i) {
       Step& step = plan_.steps[i];
       step.with_previous = i > first;
+      step.far_weights = false;  // few, and they pass for every few rows
       workspace = std::max(workspace, stage_workspace(step, held[i - first]));
       if (i + 1 == end) break;
       const Value laid = band(step.output, held[i - first]);

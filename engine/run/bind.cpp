@@ -169,11 +169,12 @@ class Binder {
   /// In the chunks that suit the number of threads.
   template <class CodeType, class Args>
   void add_suited(const CodeType& code, Args args) {
-    if (threads_ == 1 && code.alone.run) return add(code.alone, std::move(args));
-    if constexpr (requires { code.pair; }) {
-      if (threads_ == 2 && code.pair.run) return add(code.pair, std::move(args));
+    const auto& suited = threads_ == 1 ? code.alone : code.pair;
+    if (threads_ <= 2 && suited.run) {
+      add(suited, std::move(args));
+    } else {
+      add(code, std::move(args));
     }
-    add(code, std::move(args));
   }
 
   template <class CodeType, class Args>
@@ -204,7 +205,6 @@ class Binder {
       step_ = &plan.steps[index_];
       const ConvCode& code = *find_kernel(conv_kernels(), *step_).code;
       Stage stage{code.alone.run ? &code.alone : &code, conv_args(std::get<plan::ConvStep>(step_->work))};
-      stage.args.far_weights = false;  // those of a pipeline are few, and pass for every few rows
       const plan::Value& output = out_value();
       const bool last = output.storage != plan::Storage::band;
       if (!last) {

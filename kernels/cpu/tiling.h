@@ -34,6 +34,8 @@ inline constexpr std::int64_t kFarGathered = 800 << 10;
 struct PlaneTiles {
   std::int64_t planes_per_chunk, rows_per_chunk;
   std::int64_t plane_chunks, row_chunks;
+  bool rows_first =
+      false;  ///< neighbouring chunks share rows, not planes: several threads then find the rows that they computed in the layer before
 
   std::int64_t count() const { return plane_chunks * row_chunks; }
 };
@@ -49,6 +51,17 @@ static inline PlaneTiles tile_planes(std::int64_t planes, std::int64_t rows, std
   t.plane_chunks = ceil_div(planes, t.planes_per_chunk);
   t.row_chunks = ceil_div(rows, t.rows_per_chunk);
   return t;
+}
+
+/// What a chunk of `planes` planes of `rows` rows covers.
+struct PlanePart {
+  Range planes, rows;
+};
+
+static inline PlanePart plane_part(const PlaneTiles& t, std::int64_t planes, std::int64_t rows, std::int64_t chunk) {
+  const Division place = split(chunk, t.rows_first ? t.plane_chunks : t.row_chunks);
+  return {piece(planes, t.planes_per_chunk, t.rows_first ? place.rest : place.whole),
+          piece(rows, t.rows_per_chunk, t.rows_first ? place.whole : place.rest)};
 }
 
 /// Chunks of a flat index space.

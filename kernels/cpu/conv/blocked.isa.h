@@ -18,20 +18,18 @@ struct Tiles {
   int together;                           ///< output blocks of a chunk
   std::int64_t parts;                     ///< chunks that a group's output blocks are cut into
   bool images_inside;                     ///< neighbouring chunks share weights rather than an image
-  bool rows_first;                        ///< neighbouring chunks share rows rather than weights
   PlaneTiles planes;
 };
 
 bool is_pointwise(const ConvShape& s) { return s.kernel_h == 1 && s.kernel_w == 1 && s.stride_h == 1 && s.stride_w == 1; }
 
-/// The largest divisor of `n` up to `most`.
-std::int64_t divisor(std::int64_t n, std::int64_t most) {
-  std::int64_t d = clamped(most, 1, n);
-  while (n % d != 0) --d;
-  return d;
+/// Rows first, two equal halves of the image, where threads share one image whose weights all of them can hold and whose halves fill some tiles.
+bool takes_rows_first(const ConvShape& s, const Tiles& t) {
+  return s.batch == 1 && s.groups == 1 && t.parts > 1 && t.planes.count() > 1 && s.out_h() % 2 == 0 && s.out_pixels() >= 128 &&
+         s.weight_count() * 4 <= kNearWeights / 2;
 }
 
-/// `alone`: all chunks are one thread's. Several threads take rows of an image that is alone: mostly those that they computed before and will read in the next layer.
+/// `alone`: all chunks are one thread's.
 Tiles tiles(const ConvShape& s, bool alone) {
   Tiles t;
   t.groups = s.groups;
@@ -41,15 +39,13 @@ Tiles tiles(const ConvShape& s, bool alone) {
   t.images_inside = s.weight_count() > s.in_channels * s.in_h * s.in_w;
   // Small layers are still shared by a few threads, down to a microsecond each.
   const std::int64_t work = clamped(s.macs() / 4, kChunkMacs / 5, kChunkMacs);
-  t.planes = tile_planes(s.batch * s.groups * t.parts, s.out_h(), s.out_w() * s.k() * t.together * kLanes, work);
-  const std::int64_t half = s.out_h() / 2;
-  t.rows_first = !alone && s.batch == 1 && s.groups == 1 && t.parts > 1 && s.out_h() % 2 == 0 && half * s.out_w() >= 64 &&
-                 s.weight_count() * 4 <= kNearWeights / 2 && t.planes.count() > 1;
-  if (t.rows_first) {
-    const std::int64_t rows = larger(1, quotient(work, larger(1, s.out_w() * s.k() * t.together * kLanes)));
-    t.planes.rows_per_chunk = divisor(half, rows);
-    t.planes.planes_per_chunk = clamped(quotient(rows, half), 1, t.parts);
-    t.planes.row_chunks = s.out_h() / t.planes.rows_per_chunk;
+  const std::int64_t row_work = s.out_w() * s.k() * t.together * kLanes;
+  t.planes = tile_planes(s.batch * s.groups * t.parts, s.out_h(), row_work, work);
+  if (!alone && takes_rows_first(s, t)) {
+    const std::int64_t half = s.out_h() / 2, wanted = larger(1, quotient(work, row_work));
+    std::int64_t rows = smaller(wanted, half);
+    while (split(half, rows).rest > 0) --rows;
+    t.planes = {clamped(quotient(wanted, half), 1, t.parts), rows, 0, quotient(s.out_h(), rows), true};
     t.planes.plane_chunks = ceil_div(t.parts, t.planes.planes_per_chunk);
   }
   return t;
@@ -144,14 +140,14 @@ void rows(const ConvArgs& args, const std::int64_t* taps, std::int64_t n, std::i
   // The next output blocks' weights, in equal shares for all tiles of these.
   const float* const after = weight + Blocks * weight_block;
   const std::int64_t steps = in_blocks * tap_count, tiles = ceil_div(width, tile_width) * range.size();
-  const std::int64_t lines = fetches ? ceil_div(Blocks * weight_block / 16, tiles * steps) : 0;
+  const std::int64_t lines = fetches ? ceil_div(Blocks * weight_block / kLineFloats, tiles * steps) : 0;
   std::int64_t fetched = 0;
   for (std::int64_t y = range.begin; y < range.end; ++y) {
     const float* from_row = from + y * s.stride_h * in.strides[2];
     for (std::int64_t begin = 0; begin < width; begin += tile_width) {
       const std::int64_t x = smaller(begin, width - tile_width);
       const NextWeights next{after + fetched, fetched < Blocks * weight_block ? lines : 0};
-      fetched += steps * lines * 16;
+      fetched += steps * lines * kLineFloats;
       run(walk, from_row + x * Step * InBlock, weight, f, to + y * out.strides[2] + x * kLanes,
           add ? add + y * residual.strides[2] + x * kLanes : nullptr, next);
     }
@@ -171,9 +167,7 @@ template <int InBlock>
 void run_chunk(const ConvArgs& args, const Tiles& t, const std::int64_t* taps, std::int64_t chunk) {
   const ConvShape& s = args.shape;
   const std::int64_t parts = t.groups * t.parts;
-  const Division place = split(chunk, t.rows_first ? t.planes.plane_chunks : t.planes.row_chunks);
-  const Range planes = piece(s.batch * parts, t.planes.planes_per_chunk, t.rows_first ? place.rest : place.whole);
-  const Range out_rows = piece(s.out_h(), t.planes.rows_per_chunk, t.rows_first ? place.whole : place.rest);
+  const auto [planes, out_rows] = plane_part(t.planes, s.batch * parts, s.out_h(), chunk);
   for (std::int64_t p = planes.begin; p < planes.end; ++p) {
     const Division at = split(p, t.images_inside ? s.batch : parts);
     const Division part = split(t.images_inside ? at.whole : at.rest, t.parts);

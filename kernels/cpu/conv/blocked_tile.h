@@ -41,6 +41,9 @@ inline __attribute__((always_inline)) void start(const float* bias, Vector (&sum
   }
 }
 
+/// Floats of a cache line.
+inline constexpr std::int64_t kLineFloats = 16;
+
 /// Weights to be fetched to the second cache: so many cache lines at every block and tap.
 struct NextWeights {
   const float* at = nullptr;
@@ -59,7 +62,7 @@ inline __attribute__((always_inline)) void accumulate(const Walk& walk, const fl
     for (std::int64_t t = 0; t < walk.tap_count; ++t, weight += InBlock * kLanes) {
       const float *x = in + walk.taps[t], *at = weight;
       if constexpr (Fetches) {
-        for (std::int64_t i = 0; i < next.lines; ++i, next.at += 16) __builtin_prefetch(next.at, 0, 2);
+        for (std::int64_t i = 0; i < next.lines; ++i, next.at += kLineFloats) __builtin_prefetch(next.at, 0, 2);
       }
       for (std::int64_t c = 0; c < channels; c += kTogether, x += kTogether) {
 #pragma GCC unroll 4

@@ -70,7 +70,7 @@ double cost_depthwise_blocked(const ConvShape& s, const Machine& m) {
 
 double cost_blocked(const ConvShape& s, const Machine& m) {
   // Lanes of the last output block may be empty; short rows keep fewer sums in flight; weights of a pair of blocks that outgrow L1 come from L2 again and
-  // again.
+  // again. A core that hides what is not a multiply-add hides all of that.
   const double weights = static_cast<double>(s.k() * 2 * lanes(m.isa) * 4) > 24576 ? 0.74 : 0.8;
   const double efficiency = multiply_share(weights * loop_share(static_cast<double>(s.out_w()), 1), m) * filled(s.group_out(), m) *
                             loop_share(static_cast<double>(s.k()), 12);

@@ -11,27 +11,21 @@ namespace {
 
 std::int64_t blocks(const ConvShape& s) { return ceil_div(s.out_channels, kLanes); }
 
-/// Parts of the rows, then of the planes, if `rows_first`: several threads then work on the rows that they mostly computed and will read, since the pointwise
-/// convolutions before and after are cut by pixels. An image of few rows is cut by planes, as their weights are.
-struct Tiles {
-  PlaneTiles planes;
-  bool rows_first;
-};
-
-Tiles tiles(const ConvShape& s) {
+/// Rows first, since the pointwise convolutions before and after are cut so. An image of few rows is cut by planes, as their weights are.
+PlaneTiles tiles(const ConvShape& s) {
   constexpr std::int64_t least_rows = 7, most_parts = 4, target = kChunkMacs / 2;
   const std::int64_t planes = s.batch * blocks(s), rows = s.out_h(), work_per_row = s.out_w() * (s.kernel_h * s.kernel_w + 2) * kLanes;
-  Tiles t{tile_planes(planes, rows, work_per_row, target), false};
-  if (t.planes.row_chunks > 1 || t.planes.plane_chunks < 2) return t;
+  PlaneTiles t = tile_planes(planes, rows, work_per_row, target);
+  if (t.row_chunks > 1 || t.plane_chunks < 2) return t;
   const std::int64_t parts = s.batch > 1 ? 1 : smaller(most_parts, rows / least_rows) / 2 * 2;
   t.rows_first = parts > 1;
   if (t.rows_first) {
-    t.planes.rows_per_chunk = ceil_div(rows, parts);
-    t.planes.row_chunks = ceil_div(rows, t.planes.rows_per_chunk);
+    t.rows_per_chunk = ceil_div(rows, parts);
+    t.row_chunks = ceil_div(rows, t.rows_per_chunk);
   }
-  const std::int64_t plane_chunks = t.rows_first ? ceil_div(t.planes.plane_chunks, parts) : round_up(t.planes.plane_chunks, 2);
-  t.planes.planes_per_chunk = ceil_div(planes, plane_chunks);
-  t.planes.plane_chunks = ceil_div(planes, t.planes.planes_per_chunk);
+  const std::int64_t plane_chunks = t.rows_first ? ceil_div(t.plane_chunks, parts) : round_up(t.plane_chunks, 2);
+  t.planes_per_chunk = ceil_div(planes, plane_chunks);
+  t.plane_chunks = ceil_div(planes, t.planes_per_chunk);
   return t;
 }
 
@@ -167,17 +161,13 @@ void run_planes(const ConvArgs& args, Range planes, Range rows) {
   }
 }
 
-void run_chunk(const ConvArgs& args, const Tiles& tiles, std::int64_t chunk) {
-  const ConvShape& s = args.shape;
-  const PlaneTiles& t = tiles.planes;
-  const Division place = split(chunk, tiles.rows_first ? t.plane_chunks : t.row_chunks);
-  const Range planes = piece(s.batch * blocks(s), t.planes_per_chunk, tiles.rows_first ? place.rest : place.whole);
-  run_planes(args, planes, piece(s.out_h(), t.rows_per_chunk, tiles.rows_first ? place.whole : place.rest));
-}
-
-std::int64_t chunks(const ConvShape& s) { return tiles(s).planes.count(); }
+std::int64_t chunks(const ConvShape& s) { return tiles(s).count(); }
 std::size_t workspace(const ConvShape&) { return 0; }
-void run(const ConvArgs& args, std::int64_t chunk, void*) { run_chunk(args, tiles(args.shape), chunk); }
+void run(const ConvArgs& args, std::int64_t chunk, void*) {
+  const ConvShape& s = args.shape;
+  const PlanePart part = plane_part(tiles(s), s.batch * blocks(s), s.out_h(), chunk);
+  run_planes(args, part.planes, part.rows);
+}
 
 /// For a thread that works alone.
 std::int64_t one_chunk(const ConvShape&) { return 1; }

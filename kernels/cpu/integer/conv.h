@@ -49,7 +49,8 @@ struct IntegerConvCode : Code<IntegerConvShape, IntegerConvArgs> {
   Halo (*halo)(const ConvShape&);  ///< what it reads around the image, filled with in_zero; null: it tests for edges
   std::size_t (*packed_bytes)(const IntegerConvShape&);
   void (*pack)(const IntegerConvShape&, const IntegerWeights&, void* packed);
-  Code<IntegerConvShape, IntegerConvArgs> alone = {};  ///< the same numbers in the chunks that suit a single thread; null functions: as for several
+  /// The same numbers in the chunks that suit one thread, and two; null functions: as for several.
+  Code<IntegerConvShape, IntegerConvArgs> alone = {}, pair = {};
 };
 
 using IntegerConvKernel = Kernel<IntegerConvShape, IntegerConvCode>;
